@@ -1,0 +1,1 @@
+//! Wire types and version rules of the Docker Engine API.

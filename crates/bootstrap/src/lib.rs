@@ -1,0 +1,1 @@
+//! Makes a Debian base image from packages, without any registry.

@@ -1,0 +1,1 @@
+//! The Rust SDK for the Docker Engine API.

@@ -1,0 +1,1 @@
+//! Containers, images, networks, volumes, events and the state database; knows no HTTP.

@@ -1,0 +1,1 @@
+//! Images on top of storage: tag, import, load, unpack, list, remove.

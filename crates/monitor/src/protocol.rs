@@ -1,0 +1,186 @@
+//! What the engine and a monitor say to each other.
+//!
+//! Transport: a `SOCK_SEQPACKET` unix socket, one JSON document per packet, descriptors by `SCM_RIGHTS` on the packet
+//! that names them. The first connection is a socket pair whose one end the monitor inherits as descriptor 3 and on
+//! which it waits for [`Request::Start`]; later ones are made to `monitor.sock` in the monitor's folder. On a connection
+//! requests are answered in order; events may come between answers once [`Request::Subscribe`] was sent.
+//!
+//! A monitor of an older or newer version must understand this: fields are only ever added, with defaults.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use wharf_network::plan::SandboxPlan;
+use wharf_runtime::spec::{ContainerSpec, Process};
+use wharf_types::Kind;
+
+/// Everything a monitor must know, passed as a sealed memory file with [`Request::Start`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MonitorSpec {
+    /// The container.
+    pub container: ContainerSpec,
+    /// Its network.
+    pub sandbox: SandboxPlan,
+    /// What becomes of its output.
+    pub log: LogPlan,
+    /// Whether standard input is a pipe that clients write to; otherwise it is /dev/null.
+    pub open_stdin: bool,
+    /// Close standard input when the first client that wrote to it goes away.
+    pub stdin_once: bool,
+}
+
+/// Where the container's output goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogPlan {
+    /// Nowhere but to attached clients.
+    None,
+    /// Docker's json-file format.
+    JsonFile {
+        /// The file; rotated ones get `.1`, `.2`, ... appended.
+        path: PathBuf,
+        /// Rotate at this size in bytes.
+        max_size: Option<u64>,
+        /// How many files are kept, this one included.
+        max_files: u32,
+        /// Rotated files are compressed with gzip.
+        compress: bool,
+        /// Fields for each line's `attrs`.
+        attrs: Vec<(String, String)>,
+    },
+}
+
+/// How a client's connection carries a process's streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    /// The client sends standard input.
+    pub stdin: bool,
+    /// The client receives standard output.
+    pub stdout: bool,
+    /// The client receives standard error.
+    pub stderr: bool,
+    /// Output in frames of an 8-byte header (stream, 0, 0, 0, big-endian length) and payload, as Docker multiplexes;
+    /// raw otherwise.
+    pub multiplexed: bool,
+    /// Key sequence by which the client leaves and the process stays; empty disables it.
+    pub detach_keys: Vec<u8>,
+}
+
+/// From the engine to the monitor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Make the container and start it. Descriptors: the [`MonitorSpec`] as a memory file, then one client
+    /// connection for each of `attach`. Answered by [`Reply::Started`].
+    Start {
+        /// Clients that attached before the start.
+        attach: Vec<Streams>,
+    },
+    /// How are things? Answered by [`Reply::Status`].
+    Status,
+    /// From now on send [`Reply::Event`]s on this connection; those of execs and exits that were not yet
+    /// delivered to any subscriber come first. Answered by [`Reply::Done`].
+    Subscribe,
+    /// Attach a client: its connection comes as a descriptor. Answered by [`Reply::Done`].
+    Attach(Streams),
+    /// Run a further process in the container. Descriptor: the client's connection, unless detached.
+    /// Answered by [`Reply::Started`].
+    Exec {
+        /// The exec's id.
+        id: String,
+        /// The process.
+        process: Box<Process>,
+        /// The client's streams; `None` when detached.
+        streams: Option<Streams>,
+    },
+    /// Send a signal to the first process or to an exec. Answered by [`Reply::Done`].
+    Signal {
+        /// An exec's id; `None` is the container's first process.
+        exec: Option<String>,
+        /// Signal number.
+        signal: i32,
+    },
+    /// Set the terminal's size. Answered by [`Reply::Done`].
+    Resize {
+        /// An exec's id; `None` is the container's first process.
+        exec: Option<String>,
+        /// Height in characters.
+        rows: u16,
+        /// Width in characters.
+        columns: u16,
+    },
+}
+
+/// From the monitor to the engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The process runs.
+    Started {
+        /// Its process id in the host's namespace.
+        pid: i32,
+        /// When it started, RFC 3339 with nanoseconds.
+        started_at: String,
+    },
+    /// How things are.
+    Status(Status),
+    /// It is done.
+    Done,
+    /// It could not be done.
+    Failed {
+        /// The kind of failure.
+        kind: Kind,
+        /// One sentence.
+        message: String,
+        /// What the person can do.
+        hint: Option<String>,
+    },
+    /// Something happened.
+    Event(Event),
+}
+
+/// The state of the container as its monitor sees it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// Process id of the container's first process in the host's namespace.
+    pub pid: i32,
+    /// When it started, RFC 3339 with nanoseconds.
+    pub started_at: String,
+    /// Process id of the monitor itself.
+    pub monitor_pid: i32,
+    /// Execs that still run: id and process id.
+    pub execs: Vec<(String, i32)>,
+}
+
+/// Something that happened in the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The container's first process ended; the same record is in `exit.json` in the monitor's folder by now.
+    /// The monitor then takes the container's network and cgroup down and ends; the connection closes with it.
+    Exited(Exit),
+    /// An exec ended.
+    ExecExited {
+        /// The exec's id.
+        id: String,
+        /// Exit code, 128 + signal for a process that was killed.
+        code: i32,
+    },
+    /// A client left with its detach keys.
+    Detached {
+        /// An exec's id; `None` is the container's first process.
+        exec: Option<String>,
+    },
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit code, 128 + signal for a process that was killed.
+    pub code: i32,
+    /// Whether the kernel's out-of-memory killer struck in the container's cgroup.
+    pub oom_killed: bool,
+    /// When it ended, RFC 3339 with nanoseconds.
+    pub finished_at: String,
+    /// What could not be taken down or written, if anything.
+    pub problems: Vec<String>,
+}

@@ -1,0 +1,3 @@
+//! Bridges, veth pairs, addresses, nftables and published ports, over netlink.
+
+pub mod plan;

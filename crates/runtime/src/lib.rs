@@ -1,0 +1,3 @@
+//! The native container format: namespaces, cgroups, seccomp, capabilities, mounts. Synchronous, never starts a thread.
+
+pub mod spec;

@@ -1,0 +1,1 @@
+//! Content-addressed blobs, layers, overlay mounts, tar apply and diff.

@@ -1,0 +1,1 @@
+//! The system calls of wharf: the only crate with unsafe code.

@@ -1,0 +1,15 @@
+//! The vocabulary of wharf: digests, image references, platforms, identifiers and errors.
+//!
+//! Everything here is plain data. No function of this crate does I/O, and none is asynchronous.
+
+mod digest;
+mod error;
+mod id;
+mod platform;
+mod reference;
+
+pub use digest::{Digest, DigestError, Hasher};
+pub use error::{Error, Kind, Result, ResultExt};
+pub use id::{Id, IdError, validate_name};
+pub use platform::{Platform, PlatformError};
+pub use reference::{DEFAULT_DOMAIN, DEFAULT_TAG, Reference, ReferenceError};
