@@ -10,11 +10,21 @@ use wharf_types::{Error, Result, ResultExt};
 pub struct Child {
     pid: i32,
     pidfd: OwnedFd,
+    terminal: Option<OwnedFd>,
 }
 
 impl Child {
     pub(crate) fn new(pid: i32, pidfd: OwnedFd) -> Self {
-        Self { pid, pidfd }
+        Self { pid, pidfd, terminal: None }
+    }
+
+    pub(crate) fn set_terminal(&mut self, master: Option<OwnedFd>) {
+        self.terminal = master;
+    }
+
+    /// The master side of the process's terminal, if it was started with [`crate::Stdio::Terminal`]; once.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
     }
 
     /// Process id in the caller's PID namespace.
@@ -55,11 +65,6 @@ impl Child {
             }
             other => other.with_context(|| format!("cannot send signal {signal}")),
         }
-    }
-
-    /// The process is this caller's no more: hands out its id and pidfd.
-    pub fn into_parts(self) -> (i32, OwnedFd) {
-        (self.pid, self.pidfd)
     }
 
 }

@@ -2,29 +2,26 @@
 
 use std::os::fd::OwnedFd;
 
-use wharf_types::{Result, ResultExt};
-
 /// What becomes descriptors 0, 1 and 2 of a new process.
 #[derive(Debug)]
-pub struct Stdio {
-    /// Descriptor 0.
-    pub stdin: OwnedFd,
-    /// Descriptor 1.
-    pub stdout: OwnedFd,
-    /// Descriptor 2.
-    pub stderr: OwnedFd,
+pub enum Stdio {
+    /// Three separate streams.
+    Streams {
+        /// Descriptor 0.
+        stdin: OwnedFd,
+        /// Descriptor 1.
+        stdout: OwnedFd,
+        /// Descriptor 2.
+        stderr: OwnedFd,
+    },
+    /// A pseudo-terminal for all three, allocated from the container's own /dev/pts so that it has a name there. It is
+    /// the controlling terminal; its master side is [`crate::Child::take_terminal`].
+    Terminal,
 }
 
 impl Stdio {
     /// Three separate streams.
-    pub fn new(stdin: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Self {
-        Self { stdin, stdout, stderr }
-    }
-
-    /// One terminal for all three: `slave` is the process's side of a pseudo-terminal. With [`crate::spec::Process::tty`]
-    /// set it becomes the controlling terminal.
-    pub fn terminal(slave: OwnedFd) -> Result<Self> {
-        let duplicate = || slave.try_clone().context("cannot duplicate the terminal");
-        Ok(Self { stdin: duplicate()?, stdout: duplicate()?, stderr: slave })
+    pub fn streams(stdin: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Self {
+        Self::Streams { stdin, stdout, stderr }
     }
 }

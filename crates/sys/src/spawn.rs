@@ -150,7 +150,7 @@ mod tests {
         let text = |text: &str| CString::new(text).unwrap();
         let request = Spawn {
             executable: busybox.as_fd(),
-            arguments: &[text("sh"), text("-c"), text("ls /proc/$$/fd >&3; cat /proc/$$/stat | cut -d' ' -f6 >&3")],
+            arguments: &[text("sh"), text("-c"), text("exec >&3; ls /proc/$$/fd; cut -d' ' -f6 /proc/$$/stat")],
             environment: &[text("PATH=/bin")],
             stderr: None,
             descriptors: &[writer.as_fd()],
