@@ -6,11 +6,15 @@
 
 mod bridge;
 mod firewall;
+mod netlink;
+mod nft;
+mod rtnl;
 mod host;
 pub mod ipam;
 pub mod plan;
 mod sandbox;
 mod subnet;
+mod sysctl;
 
 pub use bridge::{Bridge, BridgeConfig, bridge_mac, endpoint_mac};
 pub use firewall::{Firewall, NetworkRules};
