@@ -1,6 +1,7 @@
 //! Measures each step of a container's network in namespaces of its own; nothing outside is touched.
 //!
 //! `cargo run --release -p wharf-network --example timing [starts]`, as root.
+#![allow(clippy::print_stdout, reason = "a program that prints its measurements")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -16,7 +17,8 @@ fn main() -> Result<()> {
     let starts = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(50);
     unshare(CloneFlags::CLONE_NEWNET).map_err(std::io::Error::from)?;
     let mut times = Times::default();
-    let config = BridgeConfig { name: "wh0".into(), ipv4: Some((Ipv4Addr::new(172, 17, 0, 1), 16)), ipv6: None, mtu: 1500 };
+    let config =
+        BridgeConfig { name: "wh0".into(), ipv4: Some((Ipv4Addr::new(172, 17, 0, 1), 16)), ipv6: None, mtu: 1500 };
     times.of("bridge", || Bridge::ensure(&config))?;
     let network = NetworkRules {
         bridge: "wh0".into(),
@@ -56,16 +58,22 @@ fn one(times: &mut Times, number: u16) -> Result<()> {
         container_port: 80,
         protocol: Protocol::Tcp,
     };
-    let ports = if number % 2 == 0 { vec![port] } else { Vec::new() };
-    let suffix = if number % 2 == 0 { " (1 port)" } else { "" };
-    let plan = SandboxPlan::Own { endpoints: vec![endpoint], ports, table: Firewall::table_name("timing"), sysctls: Vec::new() };
+    let ports = if number.is_multiple_of(2) { vec![port] } else { Vec::new() };
+    let suffix = if number.is_multiple_of(2) { " (1 port)" } else { "" };
+    let plan = SandboxPlan::Own {
+        endpoints: vec![endpoint],
+        ports,
+        table: Firewall::table_name("timing"),
+        sysctls: Vec::new(),
+    };
     let start = Instant::now();
     let mut sandbox = times.of("create", || Sandbox::create(plan))?;
     times.of("enter+leave", || sandbox.enter()?.leave())?;
     times.of(&format!("configure{suffix}"), || sandbox.configure())?;
     times.add(&format!("whole start{suffix}"), start.elapsed());
     let errors = times.of(&format!("close{suffix}"), || Ok(sandbox.close()))?;
-    errors.into_iter().next().map_or(Ok(()), Err)
+    let late = times.of(&format!("finish{suffix}"), || Ok(sandbox.finish()))?;
+    errors.into_iter().chain(late).next().map_or(Ok(()), Err)
 }
 
 #[derive(Default)]

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::netlink::Request;
-use crate::rtnl::{AddressInfo, BridgeSpec, LinkInfo, Rtnl, write_address, write_bridge, write_delete_link, write_link_change};
+use crate::rtnl::{
+    AddressInfo, BridgeSpec, LinkInfo, Rtnl, write_address, write_bridge, write_delete_link, write_link_change,
+};
 use crate::subnet::Subnet;
 use crate::sysctl;
 
@@ -145,7 +147,8 @@ fn check_overlap(rtnl: &Rtnl, config: &BridgeConfig, own: Option<u32>) -> Result
         config.addresses().into_iter().map(|(address, prefix)| Subnet::new(address, prefix)).collect::<Result<_>>()?;
     let addresses = rtnl.addresses().context("cannot list the host's addresses")?;
     let routes = rtnl.routes().context("cannot list the host's routes")?;
-    let of_addresses = addresses.iter().filter(|a| Some(a.index) != own).filter_map(|a| Some((Some(a.index), a.subnet()?)));
+    let of_addresses =
+        addresses.iter().filter(|a| Some(a.index) != own).filter_map(|a| Some((Some(a.index), a.subnet()?)));
     let of_routes = routes
         .iter()
         .filter(|route| !route.is_default() && (route.index.is_none() || route.index != own))
@@ -196,7 +199,8 @@ fn add_addresses(rtnl: &Rtnl, config: &BridgeConfig, bridge: &Bridge) -> Result<
     let present: Vec<&AddressInfo> = all.iter().filter(|address| address.index == bridge.index).collect();
     let mut request = Request::new();
     for (address, prefix) in config.addresses() {
-        let same_family = present.iter().filter(|found| found.address.is_ipv4() == address.is_ipv4() && !is_link_local(found));
+        let same_family =
+            present.iter().filter(|found| found.address.is_ipv4() == address.is_ipv4() && !is_link_local(found));
         let found: Vec<_> = same_family.collect();
         if found.iter().any(|found| (found.address, found.prefix) == (address, prefix)) {
             continue;

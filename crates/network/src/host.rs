@@ -35,7 +35,8 @@ pub fn used_subnets() -> Result<Vec<Subnet>> {
     let rtnl = Rtnl::open()?;
     let routes = rtnl.routes().context("cannot list the host's routes")?;
     let addresses = rtnl.addresses().context("cannot list the host's addresses")?;
-    let mut used: Vec<Subnet> = routes.iter().filter(|route| !route.is_default()).map(|route| route.destination).collect();
+    let mut used: Vec<Subnet> =
+        routes.iter().filter(|route| !route.is_default()).map(|route| route.destination).collect();
     used.extend(addresses.iter().filter_map(|address| address.subnet()));
     used.sort_unstable();
     used.dedup();
@@ -52,12 +53,8 @@ mod tests {
 
     #[test]
     fn the_uplink_is_the_best_default_route() {
-        let routes = [
-            route("::/0", 7, 0),
-            route("10.0.0.0/8", 2, 0),
-            route("0.0.0.0/0", 3, 600),
-            route("0.0.0.0/0", 4, 100),
-        ];
+        let routes =
+            [route("::/0", 7, 0), route("10.0.0.0/8", 2, 0), route("0.0.0.0/0", 3, 600), route("0.0.0.0/0", 4, 100)];
         assert_eq!(uplink(&routes), Some(4));
         assert_eq!(uplink(&routes[..2]), Some(7));
         assert_eq!(uplink(&routes[1..2]), None);

@@ -134,8 +134,11 @@ impl Allocator {
         let found = self.first_free(start, self.last).or_else(|| self.first_free(self.first, start.saturating_sub(1)));
         let Some(bits) = found else {
             let version = if self.subnet.is_ipv4() { 4 } else { 6 };
-            return Err(Error::exhausted(format!("no available IPv{version} addresses on this network's address pools: {}", self.subnet))
-                .with_hint("remove containers that are not needed, or use a network with a larger subnet"));
+            return Err(Error::exhausted(format!(
+                "no available IPv{version} addresses on this network's address pools: {}",
+                self.subnet
+            ))
+            .with_hint("remove containers that are not needed, or use a network with a larger subnet"));
         };
         self.taken.insert(bits);
         self.previous = Some(bits);
@@ -153,7 +156,9 @@ impl Allocator {
             return Err(Error::invalid(format!("no container can have the address {address} of {}", self.subnet)));
         }
         if !self.taken.insert(to_bits(address)) {
-            return Err(Error::conflict("Address already in use").with_hint(format!("{address} belongs to another container")));
+            return Err(
+                Error::conflict("Address already in use").with_hint(format!("{address} belongs to another container"))
+            );
         }
         Ok(())
     }

@@ -6,12 +6,12 @@
 
 mod bridge;
 mod firewall;
-mod netlink;
-mod nft;
-mod rtnl;
 mod host;
 pub mod ipam;
+mod netlink;
+mod nft;
 pub mod plan;
+mod rtnl;
 mod sandbox;
 mod subnet;
 mod sysctl;

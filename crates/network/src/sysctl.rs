@@ -38,7 +38,18 @@ pub(crate) fn read(path: &str) -> Result<String> {
 /// # Errors
 /// `InvalidParameter` for a name outside of `net.` or one that would leave the folder.
 pub(crate) fn path_of(name: &str) -> Result<String> {
-    let swapped: String = name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect();
+    let swapped: String = name
+        .chars()
+        .map(|c| {
+            if c == '.' {
+                '/'
+            } else if c == '/' {
+                '.'
+            } else {
+                c
+            }
+        })
+        .collect();
     let path = swapped.strip_prefix("net/").filter(|path| path.split('/').all(is_plain));
     path.map(str::to_owned).ok_or_else(|| Error::invalid(format!("sysctl '{name}' is not a network parameter")))
 }

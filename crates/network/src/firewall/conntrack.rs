@@ -5,9 +5,9 @@
 
 use std::net::IpAddr;
 
-use wharf_types::{Error, Result, ResultExt};
+use wharf_types::{Result, ResultExt};
 
-use crate::netlink::{Request, Socket};
+use crate::netlink::{Request, Socket, accept};
 use crate::plan::{PortPlan, Protocol};
 
 /// `IPCTNL_MSG_CT_DELETE` of `NFNL_SUBSYS_CTNETLINK`.
@@ -36,11 +36,9 @@ pub(super) fn forget_datagrams(socket: &Socket, ports: &[PortPlan]) -> Result<()
     if last == 0 {
         return Ok(());
     }
-    let refusals = socket.transact(&mut request, last)?;
-    match refusals.into_iter().find(|refusal| refusal.errno != libc::ENOENT) {
-        Some(refusal) => Err(Error::from(refusal)).context("cannot forget the tracked flows of published UDP ports"),
-        None => Ok(()),
-    }
+    let mut refusals = socket.transact(&mut request, last)?;
+    refusals.retain(|refusal| refusal.errno != libc::ENOENT);
+    accept(refusals).context("cannot forget the tracked flows of published UDP ports")
 }
 
 fn write_delete(request: &mut Request, port: &PortPlan) -> u32 {

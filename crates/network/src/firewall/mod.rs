@@ -105,10 +105,13 @@ impl Firewall {
         if ports.is_empty() {
             return Ok(());
         }
+        self.publish_through(&Socket::netfilter()?, ports)
+    }
+
+    pub(crate) fn publish_through(&self, socket: &Socket, ports: &[PortPlan]) -> Result<()> {
         let elements = ports.iter().map(elements::of_port).collect::<Result<Vec<_>>>()?;
-        let socket = Socket::netfilter()?;
-        self.insert(&socket, &elements)?;
-        conntrack::forget_datagrams(&socket, ports)
+        self.insert(socket, &elements)?;
+        conntrack::forget_datagrams(socket, ports)
     }
 
     /// Takes ports back; missing ones are no error.
@@ -116,10 +119,13 @@ impl Firewall {
         if ports.is_empty() {
             return Ok(());
         }
+        self.unpublish_through(&Socket::netfilter()?, ports)
+    }
+
+    pub(crate) fn unpublish_through(&self, socket: &Socket, ports: &[PortPlan]) -> Result<()> {
         let elements = ports.iter().map(elements::of_port).collect::<Result<Vec<_>>>()?;
-        let socket = Socket::netfilter()?;
-        self.delete(&socket, elements)?;
-        conntrack::forget_datagrams(&socket, ports)
+        self.delete(socket, elements)?;
+        conntrack::forget_datagrams(socket, ports)
     }
 
     /// All published ports of the table, for reconciliation and the census. None when the table does not exist.
@@ -130,7 +136,9 @@ impl Firewall {
             match dump_elements(&socket, &self.table, map) {
                 Ok(found) => ports.extend(found.iter().filter_map(|(key, data)| elements::to_port(map, key, data))),
                 Err(error) if error.kind() == Kind::NotFound => return Ok(Vec::new()),
-                Err(error) => return Err(error).with_context(|| format!("cannot list the ports of table {}", self.table)),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot list the ports of table {}", self.table));
+                }
             }
         }
         Ok(ports)
@@ -197,12 +205,19 @@ impl Firewall {
         let Some(refusal) = refusals.into_iter().next() else { return Ok(()) };
         let hint = match refusal.errno {
             libc::EPERM => "the engine needs CAP_NET_ADMIN",
-            libc::EOPNOTSUPP | libc::EPROTONOSUPPORT => "the kernel needs CONFIG_NF_TABLES_INET, NFT_NAT, NFT_MASQ, NFT_CT and NFT_FIB_INET",
+            libc::EOPNOTSUPP | libc::EPROTONOSUPPORT => {
+                "the kernel needs CONFIG_NF_TABLES_INET, NFT_NAT, NFT_MASQ, NFT_CT and NFT_FIB_INET"
+            }
             libc::ENOENT => "the table or one of its parts is gone; restarting the engine restores it",
-            _ => return Err(Error::from(refusal)).with_context(|| format!("cannot change the nftables table {}", self.table)),
+            _ => {
+                return Err(Error::from(refusal))
+                    .with_context(|| format!("cannot change the nftables table {}", self.table));
+            }
         };
         let cause = Error::from(refusal);
-        Err(Error::new(cause.kind(), format!("cannot change the nftables table {}", self.table)).with_hint(hint).caused_by(cause))
+        Err(Error::new(cause.kind(), format!("cannot change the nftables table {}", self.table))
+            .with_hint(hint)
+            .caused_by(cause))
     }
 }
 

@@ -197,7 +197,8 @@ const INVALID: Expr = Expr::AnyBit(R0, 1);
 /// `IPS_DST_NAT`.
 const DNATED: Expr = Expr::AnyBit(R0, 1 << 5);
 /// `RTN_LOCAL`, in the host's byte order.
-const LOCAL_DESTINATION: Expr = Expr::Equal(R0, if cfg!(target_endian = "little") { &[2, 0, 0, 0] } else { &[0, 0, 0, 2] });
+const LOCAL_DESTINATION: Expr =
+    Expr::Equal(R0, if cfg!(target_endian = "little") { &[2, 0, 0, 0] } else { &[0, 0, 0, 2] });
 /// Offsets in the network header.
 const IPV4_SOURCE: u8 = 12;
 const IPV4_DESTINATION: u8 = 16;

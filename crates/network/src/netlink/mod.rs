@@ -9,4 +9,4 @@ mod socket;
 
 pub(crate) use message::Request;
 pub(crate) use parse::{Attributes, text};
-pub(crate) use socket::{Refusal, Socket};
+pub(crate) use socket::{Refusal, Socket, accept};

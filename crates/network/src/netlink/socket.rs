@@ -184,6 +184,11 @@ impl From<Refusal> for Error {
     }
 }
 
+/// The first refusal as an error.
+pub(crate) fn accept(refusals: Vec<Refusal>) -> Result<()> {
+    refusals.into_iter().next().map_or(Ok(()), |refusal| Err(refusal.into()))
+}
+
 fn kind_of(errno: i32) -> Kind {
     match errno {
         libc::ENOENT | libc::ENODEV => Kind::NotFound,
@@ -198,7 +203,8 @@ fn kind_of(errno: i32) -> Kind {
 /// `None` for an acknowledgement.
 fn refusal(message: &Message<'_>) -> Option<Refusal> {
     let code = u32_at(message.payload, 0).map_or(-libc::EPROTO, |code| code as i32);
-    let attributes = if message.flags & HAS_ATTRIBUTES == 0 { &[][..] } else { message.payload.get(20..).unwrap_or_default() };
+    let attributes =
+        if message.flags & HAS_ATTRIBUTES == 0 { &[][..] } else { message.payload.get(20..).unwrap_or_default() };
     let text = Attributes(attributes).get(EXPLANATION).map(text).unwrap_or_default();
     (code != 0).then_some(Refusal { sequence: message.sequence, errno: -code, text })
 }

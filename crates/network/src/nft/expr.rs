@@ -140,9 +140,7 @@ fn payload(list: &mut Request, base: u32, offset: u8, length: u8, into: Reg) {
 }
 
 fn compare(list: &mut Request, register: Reg, operator: u32, value: &[u8]) {
-    element(list, "cmp", |e| {
-        e.net32(1, register.id()).net32(2, operator).nest(3, |data| data.bytes(1, value))
-    });
+    element(list, "cmp", |e| e.net32(1, register.id()).net32(2, operator).nest(3, |data| data.bytes(1, value)));
 }
 
 fn any_bit(list: &mut Request, register: Reg, mask: u32) {

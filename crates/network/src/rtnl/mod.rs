@@ -11,12 +11,12 @@ use wharf_types::{Error, Result, ResultExt};
 
 pub(crate) use address::{AddressInfo, write_address};
 pub(crate) use link::{
-    BridgeSpec, LinkInfo, PeerSpec, VethSpec, write_bridge, write_delete_link, write_hairpin, write_link_change, write_link_up,
-    write_veth,
+    BridgeSpec, LinkInfo, PeerSpec, VethSpec, write_bridge, write_delete_link, write_hairpin, write_link_change,
+    write_link_up, write_veth,
 };
 pub(crate) use route::{RouteInfo, write_default_route};
 
-use crate::netlink::{Refusal, Request, Socket};
+use crate::netlink::{Refusal, Request, Socket, accept};
 
 /// Index of the loopback interface in every network namespace.
 pub(crate) const LOOPBACK: u32 = 1;
@@ -50,7 +50,7 @@ impl Rtnl {
 
     /// Sends all messages; the first refusal is the error.
     pub(crate) fn apply(&self, request: &mut Request) -> Result<()> {
-        self.send(request)?.into_iter().next().map_or(Ok(()), |refusal| Err(Error::from(refusal)))
+        accept(self.send(request)?)
     }
 
     /// All interfaces.

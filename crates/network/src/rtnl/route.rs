@@ -59,16 +59,8 @@ fn first_path(multipath: &[u8]) -> Option<u32> {
 /// Adds a default route by way of `gateway`.
 pub(crate) fn write_default_route(request: &mut Request, index: u32, gateway: IpAddr) {
     request.begin(libc::RTM_NEWROUTE, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL);
-    let header = [
-        family(gateway),
-        0,
-        0,
-        0,
-        libc::RT_TABLE_MAIN,
-        libc::RTPROT_BOOT,
-        libc::RT_SCOPE_UNIVERSE,
-        libc::RTN_UNICAST,
-    ];
+    let header =
+        [family(gateway), 0, 0, 0, libc::RT_TABLE_MAIN, libc::RTPROT_BOOT, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST];
     request.fixed(&header).fixed(&[0; 4]);
     with_octets(gateway, |octets| {
         request.bytes(libc::RTA_GATEWAY, octets);

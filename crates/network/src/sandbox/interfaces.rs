@@ -3,25 +3,41 @@
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use wharf_types::{Error, Kind, Result, ResultExt};
 
-use crate::netlink::Request;
+use crate::netlink::{Request, accept};
 use crate::plan::EndpointPlan;
-use crate::rtnl::{PeerSpec, Rtnl, VethSpec, write_address, write_default_route, write_hairpin, write_link_up, write_veth};
+use crate::rtnl::{
+    PeerSpec, Rtnl, VethSpec, write_address, write_default_route, write_delete_link, write_hairpin, write_link_up,
+    write_veth,
+};
 use crate::sysctl;
+
+/// How long the kernel may take to remove the interfaces of a namespace that has ended; usually 20 to 40 ms.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// Time between two looks.
+const PAUSE: Duration = Duration::from_millis(4);
 
 /// Sets the kernel parameters of the calling thread's (new) namespace: first wharf's own, then the container's. Returns those that belong
 /// to an interface which does not exist yet.
 ///
 /// # Errors
 /// `InvalidParameter` for a parameter that does not take its value.
-pub(super) fn set_parameters(endpoints: &[EndpointPlan], sysctls: &[(String, String)]) -> Result<Vec<(String, String)>> {
+pub(super) fn set_parameters(
+    endpoints: &[EndpointPlan],
+    sysctls: &[(String, String)],
+) -> Result<Vec<(String, String)>> {
     let mut waiting = Vec::new();
     if endpoints.iter().any(|endpoint| endpoint.ipv6.is_some()) {
         sysctl::write_if_present("ipv6/conf/default/accept_ra", "0")?;
         let without = endpoints.iter().filter(|endpoint| endpoint.ipv6.is_none());
-        waiting.extend(without.map(|e| (format!("net.ipv6.conf.{}.disable_ipv6", e.container_name.replace('.', "/")), "1".to_owned())));
+        waiting.extend(
+            without.map(|e| {
+                (format!("net.ipv6.conf.{}.disable_ipv6", e.container_name.replace('.', "/")), "1".to_owned())
+            }),
+        );
     } else {
         // New interfaces copy this; loopback, which is there already, keeps ::1.
         sysctl::write_if_present("ipv6/conf/default/disable_ipv6", "1")?;
@@ -54,7 +70,8 @@ fn set_parameter(name: &str, value: &str) -> Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => {
-            Err(Error::new(Kind::InvalidParameter, format!("cannot set the kernel parameter {name} to '{value}'")).caused_by(error))
+            Err(Error::new(Kind::InvalidParameter, format!("cannot set the kernel parameter {name} to '{value}'"))
+                .caused_by(error))
         }
     }
 }
@@ -64,6 +81,16 @@ fn set_parameter(name: &str, value: &str) -> Result<bool> {
 /// # Errors
 /// `NotFound` when a bridge is missing, `Conflict` when a name is taken.
 pub(super) fn create(host: &Rtnl, namespace: BorrowedFd<'_>, endpoints: &[EndpointPlan]) -> Result<()> {
+    let mut refusals = host.send(&mut creation(host, namespace, endpoints)?)?;
+    if refusals.iter().any(|refusal| refusal.errno == libc::EEXIST) {
+        // Of an earlier run that the kernel, or someone inside, has not let go of yet. The names are this container's alone.
+        remove(host, endpoints)?;
+        refusals = host.send(&mut creation(host, namespace, endpoints)?)?;
+    }
+    accept(refusals).context("cannot create the container's network interfaces")
+}
+
+fn creation(host: &Rtnl, namespace: BorrowedFd<'_>, endpoints: &[EndpointPlan]) -> Result<Request> {
     let mut request = Request::new();
     for endpoint in endpoints {
         let bridge = host.index(&endpoint.bridge)?.ok_or_else(|| {
@@ -77,7 +104,37 @@ pub(super) fn create(host: &Rtnl, namespace: BorrowedFd<'_>, endpoints: &[Endpoi
         );
         write_hairpin(&mut request, &endpoint.host_name);
     }
-    host.apply(&mut request).context("cannot create the container's network interfaces")
+    Ok(request)
+}
+
+/// Waits for the kernel to remove the host's sides of a namespace that has ended, and removes them when it has not.
+///
+/// # Errors
+/// `System` when the kernel refuses.
+pub(super) fn await_removal(endpoints: &[EndpointPlan]) -> Result<()> {
+    let host = Rtnl::open()?;
+    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        let mut left = false;
+        for endpoint in endpoints {
+            left |= host.index(&endpoint.host_name)?.is_some();
+        }
+        if !left {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    remove(&host, endpoints)
+}
+
+/// Removes the host's sides, and with them the pairs. Those that are gone already are no error.
+fn remove(host: &Rtnl, endpoints: &[EndpointPlan]) -> Result<()> {
+    let mut request = Request::new();
+    for endpoint in endpoints {
+        write_delete_link(&mut request, &endpoint.host_name);
+    }
+    let mut refusals = host.send(&mut request)?;
+    refusals.retain(|refusal| refusal.errno != libc::ENODEV);
+    accept(refusals).context("cannot remove the container's network interfaces")
 }
 
 /// Sets the interfaces up, gives them their addresses and the namespace its default routes.

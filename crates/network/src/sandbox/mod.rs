@@ -10,14 +10,14 @@ use wharf_types::{Error, Result, ResultExt};
 
 pub use self::namespace::Entered;
 use crate::firewall::Firewall;
-use crate::netlink::Request;
+use crate::netlink::{Request, Socket};
 use crate::plan::{EndpointPlan, SandboxPlan};
-use crate::rtnl::{LOOPBACK, Rtnl, write_delete_link, write_link_up};
+use crate::rtnl::{LOOPBACK, Rtnl, write_link_up};
 
 /// The network side of one running container. Only for a thread (the monitor's only one) that may change its network namespace.
 ///
 /// ```text
-/// create ──► clone the init inside enter() ──► configure ──► (container runs) ──► close
+/// create ──► clone the init inside enter() ──► configure ──► (container runs) ──► close ──► finish
 /// ```
 #[derive(Debug)]
 pub struct Sandbox {
@@ -33,6 +33,8 @@ enum State {
     Joined(OwnedFd),
     /// A namespace of our own.
     Own(Own),
+    /// Taken back; the kernel may still be busy with it.
+    Closed(Closed),
 }
 
 #[derive(Debug)]
@@ -44,8 +46,19 @@ struct Own {
     waiting: Vec<(String, String)>,
     /// Sockets that hold the published ports of the host.
     held: Vec<OwnedFd>,
-    /// Whether elements may have been added to the firewall.
-    published: bool,
+    /// Open once there are published ports.
+    firewall: Option<Socket>,
+    /// Whether interfaces may have been created.
+    linked: bool,
+}
+
+#[derive(Debug, Default)]
+struct Closed {
+    /// Closing a socket waits until the kernel has freed all deleted elements (some milliseconds), so it is kept until
+    /// nobody waits for us.
+    firewall: Option<Socket>,
+    /// Whether interfaces may still be there.
+    linked: bool,
 }
 
 impl Sandbox {
@@ -86,36 +99,62 @@ impl Sandbox {
             return Ok(());
         };
         if !endpoints.is_empty() {
+            own.linked = true;
             interfaces::create(&Rtnl::open()?, own.namespace.as_fd(), endpoints)?;
             interfaces::configure(&own.inside, endpoints)?;
         }
         own.set_waiting_parameters()?;
-        own.published = !ports.is_empty();
-        Firewall::open(table).publish(ports)
+        if !ports.is_empty() {
+            let socket = own.firewall.insert(Socket::netfilter()?);
+            Firewall::open(table).publish_through(socket, ports)?;
+        }
+        Ok(())
     }
 
-    /// The namespace's descriptor (close-on-exec); `None` for [`SandboxPlan::Host`].
+    /// The namespace's descriptor (close-on-exec); `None` for [`SandboxPlan::Host`] and after [`Sandbox::close`].
     pub fn namespace(&self) -> Option<BorrowedFd<'_>> {
         match &self.state {
-            State::Host => None,
+            State::Host | State::Closed(_) => None,
             State::Joined(namespace) => Some(namespace.as_fd()),
             State::Own(own) => Some(own.namespace.as_fd()),
         }
     }
 
-    /// Takes the ports back, removes the host's side and lets go of the namespace. Goes on past errors and returns them all.
+    /// Takes the published ports back and lets go of the namespace: fast, for the container's exit status waits behind it. Its processes
+    /// must have ended. Afterwards the host ports are free for others; the kernel removes the namespace and its interfaces on its own within
+    /// some milliseconds. Goes on past errors and returns them all.
     #[must_use]
-    pub fn close(self) -> Vec<Error> {
-        let (State::Own(own), SandboxPlan::Own { endpoints, ports, table, .. }) = (self.state, &self.plan) else {
-            return Vec::new();
+    pub fn close(&mut self) -> Vec<Error> {
+        let own = match std::mem::replace(&mut self.state, State::Closed(Closed::default())) {
+            State::Own(own) => own,
+            State::Host | State::Joined(_) => return Vec::new(),
+            closed @ State::Closed(_) => {
+                self.state = closed;
+                return Vec::new();
+            }
         };
         let mut errors = Vec::new();
-        if own.published {
-            errors.extend(Firewall::open(table).unpublish(ports).err());
+        if let (Some(socket), SandboxPlan::Own { ports, table, .. }) = (&own.firewall, &self.plan) {
+            errors.extend(Firewall::open(table).unpublish_through(socket, ports).err());
         }
-        errors.extend(remove_links(endpoints).err());
         // Only now may others have the ports: their traffic no longer goes to this container.
         drop(own.held);
+        self.state = State::Closed(Closed { firewall: own.firewall, linked: own.linked });
+        errors
+    }
+
+    /// Waits until nothing is left of the interfaces; when someone else (a process that joined) keeps the namespace alive, removes
+    /// them. Closes first if need be. To be called when nobody waits any more, at the end of the monitor: may take some tens of
+    /// milliseconds.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Error> {
+        let mut errors = self.close();
+        if let (State::Closed(closed), SandboxPlan::Own { endpoints, .. }) = (self.state, &self.plan) {
+            if closed.linked {
+                errors.extend(interfaces::await_removal(endpoints).err());
+            }
+            drop(closed.firewall);
+        }
         errors
     }
 }
@@ -128,7 +167,8 @@ impl Own {
             inside: Rtnl::open()?,
             waiting: interfaces::set_parameters(endpoints, sysctls)?,
             held,
-            published: false,
+            firewall: None,
+            linked: false,
         };
         let mut request = Request::new();
         write_link_up(&mut request, LOOPBACK);
@@ -146,15 +186,4 @@ impl Own {
         interfaces::set_late_parameters(&waiting)?;
         inside.leave()
     }
-}
-
-/// Removes the host's sides, and with them the pairs. Those that are gone already are no error.
-fn remove_links(endpoints: &[EndpointPlan]) -> Result<()> {
-    let mut request = Request::new();
-    for endpoint in endpoints {
-        write_delete_link(&mut request, &endpoint.host_name);
-    }
-    let refusals = Rtnl::open()?.send(&mut request)?;
-    let failed = refusals.into_iter().find(|refusal| refusal.errno != libc::ENODEV);
-    failed.map_or(Ok(()), |refusal| Err(Error::from(refusal))).context("cannot remove the container's network interfaces")
 }

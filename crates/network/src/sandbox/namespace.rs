@@ -25,7 +25,9 @@ impl Entered {
     /// Moves into the namespace.
     pub(super) fn enter(namespace: BorrowedFd<'_>) -> Result<Self> {
         let home = current()?;
-        setns(namespace, CloneFlags::CLONE_NEWNET).map_err(std::io::Error::from).context("cannot enter the network namespace")?;
+        setns(namespace, CloneFlags::CLONE_NEWNET)
+            .map_err(std::io::Error::from)
+            .context("cannot enter the network namespace")?;
         Ok(Self { home: Some(home), not_send: PhantomData })
     }
 

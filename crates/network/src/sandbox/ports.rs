@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, bind, ipproto, listen, shutdown, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, Shutdown, SocketFlags, SocketType, bind, ipproto, listen, shutdown, socket_with, sockopt,
+};
 use wharf_types::{Error, Kind, Result};
 
 use crate::plan::{PortPlan, Protocol};
@@ -30,7 +32,9 @@ fn hold(port: &PortPlan) -> Result<Option<OwnedFd>, Errno> {
         Err(Errno::PROTONOSUPPORT | Errno::SOCKTNOSUPPORT | Errno::AFNOSUPPORT) => Ok(None),
         Err(errno) => Err(errno),
         Ok(socket) => match bind(&socket, &address) {
-            Err(Errno::ADDRINUSE) if port.protocol == Protocol::Tcp => bind_beside_closed(open(port)?, &address).map(Some),
+            Err(Errno::ADDRINUSE) if port.protocol == Protocol::Tcp => {
+                bind_beside_closed(open(port)?, &address).map(Some)
+            }
             bound => bound.map(|()| Some(socket)),
         },
     }
@@ -67,12 +71,13 @@ fn bind_beside_closed(socket: OwnedFd, address: &SocketAddr) -> Result<OwnedFd, 
 fn refusal(port: &PortPlan, errno: Errno) -> Error {
     let address = SocketAddr::new(port.host_ip, port.host_port);
     match errno {
-        Errno::ADDRINUSE => Error::conflict(format!("Bind for {address} failed: port is already allocated"))
-            .with_hint(format!(
+        Errno::ADDRINUSE => {
+            Error::conflict(format!("Bind for {address} failed: port is already allocated")).with_hint(format!(
                 "publish another port, or find who holds this one with 'wharf ps' or 'ss -{}lpn sport = :{}'",
                 if port.protocol == Protocol::Udp { 'u' } else { 't' },
                 port.host_port
-            )),
+            ))
+        }
         Errno::ADDRNOTAVAIL => {
             Error::new(Kind::InvalidParameter, format!("Bind for {address} failed: the host has no such address"))
                 .with_hint("'ip address' lists the addresses of the host; 0.0.0.0 publishes on all")
