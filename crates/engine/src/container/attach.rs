@@ -52,7 +52,10 @@ impl Containers {
         let tty = record.config.tty;
         let streams = streams(options, tty, record.config.open_stdin)?;
         if entry.now().state.running().is_some_and(|running| running.paused) {
-            return Err(Error::conflict(format!("container {} is paused, unpause the container before attach", entry.id)));
+            return Err(Error::conflict(format!(
+                "container {} is paused, unpause the container before attach",
+                entry.id
+            )));
         }
         Ok(Ticket { entry, streams, tty })
     }
@@ -101,7 +104,7 @@ fn detach_key(key: &str) -> Option<u8> {
 
 impl Connection {
     /// The socket as the monitor wants it. If something had been read from it already, a relay puts that first.
-    async fn into_socket(self) -> Result<OwnedFd> {
+    pub(super) async fn into_socket(self) -> Result<OwnedFd> {
         if self.early.is_empty() {
             return Ok(self.socket);
         }

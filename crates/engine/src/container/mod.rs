@@ -173,7 +173,10 @@ impl Containers {
         let entry = self.directory.find(name)?;
         let number = signal::parse(signal.filter(|name| !name.is_empty()).unwrap_or("SIGKILL"))?;
         if !entry.now().state.is_live() {
-            return Err(Error::conflict(format!("cannot kill container: {name}: container {} is not running", entry.id)));
+            return Err(Error::conflict(format!(
+                "cannot kill container: {name}: container {} is not running",
+                entry.id
+            )));
         }
         // A signal that ends the container is a wish that it stays down.
         let stop = number == SIGKILL || number == signal::parse(&stop_signal_of(&entry))?;

@@ -159,6 +159,21 @@ impl Sandbox {
     }
 }
 
+/// Removes what the sandbox of a monitor that was killed left on the host: published ports and interfaces. What is not
+/// there is no error; goes on past errors and returns them all.
+#[must_use]
+pub fn sweep(plan: &SandboxPlan) -> Vec<Error> {
+    let SandboxPlan::Own { endpoints, ports, table, .. } = plan else { return Vec::new() };
+    let mut errors = Vec::new();
+    if !ports.is_empty() {
+        errors.extend(Firewall::open(table).unpublish(ports).err());
+    }
+    if !endpoints.is_empty() {
+        errors.extend(interfaces::await_removal(endpoints).err());
+    }
+    errors
+}
+
 impl Own {
     fn create(endpoints: &[EndpointPlan], sysctls: &[(String, String)], held: Vec<OwnedFd>) -> Result<Self> {
         let inside = Entered::unshare()?;
