@@ -8,9 +8,13 @@ mod bridge;
 mod firewall;
 mod host;
 pub mod ipam;
+mod netlink;
+mod nft;
 pub mod plan;
+mod rtnl;
 mod sandbox;
 mod subnet;
+mod sysctl;
 
 pub use bridge::{Bridge, BridgeConfig, bridge_mac, endpoint_mac};
 pub use firewall::{Firewall, NetworkRules};

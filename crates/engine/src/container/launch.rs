@@ -7,7 +7,7 @@ use wharf_monitor::handle::Handle;
 use wharf_monitor::protocol::Streams;
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::spec::Resources;
-use wharf_types::{Error, Id, Result, ResultExt};
+use wharf_types::{Error, Result, ResultExt};
 
 use super::owner::Live;
 use super::record::{NetworkMode, Record};
@@ -18,7 +18,7 @@ use crate::services::Services;
 pub async fn plan(services: &Services, record: &Record) -> Result<SandboxPlan> {
     let network = match record.network_mode() {
         NetworkMode::Named(name) => services.networks.find(&name)?,
-        NetworkMode::Container(pid) => return Ok(SandboxPlan::Join(format!("/proc/{pid}/ns/net").into())),
+        NetworkMode::Container(id) => return services.directory.namespace_of(&id, "net").map(SandboxPlan::Join),
     };
     let ports = record.port_requests()?;
     let sysctls = record.network_sysctls();
@@ -53,8 +53,8 @@ pub async fn start(
 pub async fn freeze(services: &Services, record: &Record, frozen: bool) -> Result<()> {
     let path = services.cgroup_of(record.cgroup_parent(), record.id);
     crate::blocking(move || {
-        let cgroup = wharf_runtime::cgroup::Cgroup::open(&path)?;
-        if frozen { cgroup.freeze() } else { cgroup.thaw() }
+        let group = wharf_runtime::cgroup::Group::open(&path)?;
+        if frozen { group.freeze() } else { group.thaw() }
     })
     .await
 }
@@ -62,7 +62,7 @@ pub async fn freeze(services: &Services, record: &Record, frozen: bool) -> Resul
 /// Changes the limits of a container that runs.
 pub async fn limit(services: &Services, record: &Record, resources: Resources) -> Result<()> {
     let path = services.cgroup_of(record.cgroup_parent(), record.id);
-    crate::blocking(move || wharf_runtime::cgroup::Cgroup::open(&path)?.update(&resources)).await
+    crate::blocking(move || wharf_runtime::cgroup::Group::open(&path)?.update(&resources)).await
 }
 
 /// An empty monitor folder: what an earlier run left there is known by now.
@@ -75,14 +75,4 @@ fn make_fresh(dir: &std::path::Path) -> Result<()> {
         _ => {}
     }
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
-}
-
-/// The id of the container whose network, process or IPC namespace another one joins.
-pub fn joined_container(mode: &str) -> Option<&str> {
-    mode.strip_prefix("container:")
-}
-
-/// Unused ids are refused early.
-pub fn is_id(text: &str) -> bool {
-    text.parse::<Id>().is_ok()
 }

@@ -51,6 +51,7 @@ pub use view::ListOptions;
 
 pub(crate) use directory::{Directory, Entry};
 pub(crate) use owner::Live;
+pub(crate) use teardown::{find_exit, lost, sweep};
 
 /// How many wishes may wait for one owner.
 const QUEUE: usize = 64;
@@ -302,6 +303,25 @@ impl Containers {
             *counts.entry(entry.snapshot.borrow().state.word()).or_default() += 1;
         }
         counts
+    }
+
+    /// Starts what its restart policy wants to run when an engine starts.
+    pub(crate) fn start_at_boot(&self) {
+        for entry in self.directory.all() {
+            let now = entry.now();
+            let wanted = match now.record.restart_policy() {
+                record::RestartPolicy::Always => true,
+                record::RestartPolicy::UnlessStopped => now.exits > 0,
+                record::RestartPolicy::No | record::RestartPolicy::OnFailure { .. } => false,
+            };
+            if wanted && now.state.exited().is_some() {
+                tokio::spawn(async move {
+                    if let Err(error) = entry.ask(Request::Start).await {
+                        tracing::warn!(container = %entry.id, error = %error.chain(), "not started again");
+                    }
+                });
+            }
+        }
     }
 
     /// Whether any container lives.
