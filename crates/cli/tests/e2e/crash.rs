@@ -41,7 +41,9 @@ fn what_ended_meanwhile_is_known() {
     engine.cli(&["run", "-d", "--rm", "--name", "gone", "busybox:test", "sleep", "0.5"]).ok();
     let pids = ["box", "gone"].map(|name| engine.get(&format!("/containers/{name}/json"))["State"]["Pid"].to_string());
     engine.kill9();
-    wait::until("both have ended", || pids.iter().all(|pid| !std::path::Path::new("/proc").join(pid).exists()).then_some(()));
+    wait::until("both have ended", || {
+        pids.iter().all(|pid| !std::path::Path::new("/proc").join(pid).exists()).then_some(())
+    });
     engine.restart();
     wait::until("the end is known", || {
         let state = &engine.get("/containers/box/json")["State"];
@@ -79,7 +81,8 @@ fn an_attached_stream_goes_on() {
 #[test]
 fn published_ports_answer_without_an_engine() {
     let mut engine = TempEngine::start();
-    let arguments = ["run", "-d", "--name", "web", "-p", "127.0.0.1::80", "busybox:test", "httpd", "-f", "-h", "/var/www"];
+    let arguments =
+        ["run", "-d", "--name", "web", "-p", "127.0.0.1::80", "busybox:test", "httpd", "-f", "-h", "/var/www"];
     engine.cli(&arguments).ok();
     let port = crate::network::published(&engine, "web");
     crate::network::fetch_until_there("127.0.0.1", port);

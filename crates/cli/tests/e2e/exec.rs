@@ -32,7 +32,8 @@ fn environment_user_and_folder() {
 fn input_and_terminal() {
     let engine = with_box();
     assert_eq!(engine.cli_stdin(&["exec", "-i", "box", "cat"], b"text").ok().stdout, "text");
-    let mut command = engine.cli_command(&["exec", "-it", "box", "sh", "-c", "test -t 1 && stty size; echo end; exit 6"]);
+    let mut command =
+        engine.cli_command(&["exec", "-it", "box", "sh", "-c", "test -t 1 && stty size; echo end; exit 6"]);
     let (status, text) = Terminal::start(&mut command).unwrap().finish().unwrap();
     assert!(text.contains("30 100") && text.contains("end"), "{text}");
     assert_eq!(status.code(), Some(6));

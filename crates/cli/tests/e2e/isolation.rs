@@ -25,7 +25,8 @@ fn every_namespace_is_new() {
         // The cgroup namespace is Docker's default only on cgroup v2; wharf makes it always, as its design says.
         assert_ne!(inside, outside.display().to_string(), "{kind}");
     }
-    let inside = shell(&engine, &["--network", "host", "--pid", "host"], "readlink /proc/self/ns/net /proc/self/ns/pid");
+    let inside =
+        shell(&engine, &["--network", "host", "--pid", "host"], "readlink /proc/self/ns/net /proc/self/ns/pid");
     let outside = ["net", "pid"].map(|kind| std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap());
     assert_eq!(inside, outside.map(|link| link.display().to_string()).join("\n"));
     engine.finish();
@@ -68,8 +69,13 @@ fn the_system_call_filter_is_on() {
 #[test]
 fn proc_and_sys_are_masked_and_read_only() {
     let engine = TempEngine::start();
-    assert_eq!(shell(&engine, &[], "wc -c < /proc/kcore; wc -c < /proc/keys; ls /proc/acpi /sys/firmware | grep -v : | wc -l")
-        .split_whitespace().collect::<Vec<_>>().first(), Some(&"0"));
+    assert_eq!(
+        shell(&engine, &[], "wc -c < /proc/kcore; wc -c < /proc/keys; ls /proc/acpi /sys/firmware | grep -v : | wc -l")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .first(),
+        Some(&"0")
+    );
     for path in ["/proc/sys/kernel/panic", "/proc/sysrq-trigger", "/sys/kernel/x", "/proc/irq/x"] {
         let script = format!("(echo 0 > {path}) 2>/dev/null || echo refused");
         assert_eq!(shell(&engine, &[], &script), "refused", "{path}");

@@ -57,7 +57,10 @@ fn the_file_is_dockers_json_file() {
     let path = inspected["LogPath"].as_str().unwrap();
     assert!(path.ends_with("-json.log"), "{path}");
     let content = std::fs::read_to_string(path).unwrap();
-    assert!(content.starts_with("{\"log\":\"a \\\"quoted\\\" line\\n\",\"stream\":\"stdout\",\"time\":\""), "{content}");
+    assert!(
+        content.starts_with("{\"log\":\"a \\\"quoted\\\" line\\n\",\"stream\":\"stdout\",\"time\":\""),
+        "{content}"
+    );
     engine.finish();
 }
 
@@ -72,6 +75,8 @@ fn a_follower_that_goes_away_disturbs_nobody() {
     sweep::kill(follower.id());
     follower.wait().unwrap();
     engine.cli(&["wait", "box"]).ok();
-    wait::until("all lines are there", || (engine.cli(&["logs", "box"]).ok().stdout.lines().count() == 200).then_some(()));
+    wait::until("all lines are there", || {
+        (engine.cli(&["logs", "box"]).ok().stdout.lines().count() == 200).then_some(())
+    });
     engine.finish();
 }

@@ -2,6 +2,7 @@
 //!
 //! They need root, and busybox on the host; `cargo xtask test` fetches what is missing and `cargo xtask vm` runs some of
 //! them on cgroup v2. One file for each topic, one executable for all.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the place and the reason")]
 
 mod archives;
 mod bad_input;
@@ -16,5 +17,5 @@ mod logs;
 mod network;
 mod process;
 mod smoke;
-mod stop;
 mod stdio;
+mod stop;

@@ -3,9 +3,7 @@
 use wharf_testkit::{TempEngine, wait};
 
 fn ready(engine: &TempEngine, container: &str) {
-    wait::until("the container is ready", || {
-        engine.cli(&["logs", container]).stdout.contains("ready").then_some(())
-    });
+    wait::until("the container is ready", || engine.cli(&["logs", container]).stdout.contains("ready").then_some(()));
 }
 
 #[test]
@@ -22,7 +20,9 @@ fn a_handler_of_sigterm_has_its_say() {
 #[test]
 fn one_that_does_not_listen_is_killed() {
     let engine = TempEngine::start();
-    engine.cli(&["run", "-d", "--name", "box", "busybox:test", "sh", "-c", "trap '' TERM; echo ready; sleep 1000"]).ok();
+    engine
+        .cli(&["run", "-d", "--name", "box", "busybox:test", "sh", "-c", "trap '' TERM; echo ready; sleep 1000"])
+        .ok();
     ready(&engine, "box");
     engine.cli(&["stop", "-t", "1", "box"]).ok();
     let state = &engine.get("/containers/box/json")["State"];
