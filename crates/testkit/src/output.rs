@@ -47,7 +47,6 @@ impl Output {
     ///
     /// # Panics
     /// With everything it wrote, if it did not.
-    #[must_use]
     pub fn ok(self) -> Self {
         self.exits(0)
     }
@@ -56,7 +55,6 @@ impl Output {
     ///
     /// # Panics
     /// With everything it wrote, if it did not.
-    #[must_use]
     pub fn exits(self, code: i32) -> Self {
         assert!(self.code == code, "exit code {} instead of {code}\n{}\n{}", self.code, self.stdout, self.stderr);
         self

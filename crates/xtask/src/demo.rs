@@ -3,4 +3,6 @@ use anyhow::Result;
 /// x
 #[derive(clap::Args, Debug)]
 pub struct Arguments {}
-pub fn run(_: &Arguments) -> Result<()> { Ok(()) }
+pub fn run(_: &Arguments) -> Result<()> {
+    Ok(())
+}

@@ -82,7 +82,8 @@ impl NoServices {
         if path.exists() {
             return Ok(Self(None));
         }
-        fs::write(path, "#!/bin/sh\nexit 101\n").context("cannot write the policy that keeps services from starting")?;
+        fs::write(path, "#!/bin/sh\nexit 101\n")
+            .context("cannot write the policy that keeps services from starting")?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
         Ok(Self(Some(path.to_owned())))
     }
@@ -94,6 +95,17 @@ impl Drop for NoServices {
             eprintln!("cannot remove /usr/sbin/policy-rc.d: {error}");
         }
     }
+}
+
+/// Installs rustfmt and clippy where a minimal toolchain came without them.
+pub fn components() -> Result<()> {
+    for (component, question) in [("rustfmt", "fmt --version"), ("clippy", "clippy --version")] {
+        if command::quietly(&mut cargo::cargo(question)).is_err() {
+            println!("fetching {component} from Rust's registry: it checks the code");
+            command::quietly(&mut command::words(&format!("rustup component add {component}")))?;
+        }
+    }
+    Ok(())
 }
 
 /// Installs cargo-nextest where it is missing.

@@ -71,7 +71,8 @@ fn bootstrap(folder: &Path, tree: &Path) -> Result<()> {
 
 /// Debian's mirror as the host's own apt names it.
 fn mirror() -> Result<String> {
-    let targets = quietly(words("apt-get indextargets --format $(SITE)|$(ORIGIN)|$(CODENAME)").arg("Created-By: Packages"))?;
+    let targets =
+        quietly(words("apt-get indextargets --format $(SITE)|$(ORIGIN)|$(CODENAME)").arg("Created-By: Packages"))?;
     let debian = targets.lines().map(|line| line.split('|').collect::<Vec<_>>());
     let site = debian.filter(|fields| fields.get(1) == Some(&"Debian")).find(|fields| fields.get(2) == Some(&SUITE));
     Ok(site.and_then(|fields| fields.first().map(ToString::to_string)).unwrap_or("http://deb.debian.org/debian".into()))
