@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The mount points of all hierarchies.
-pub(super) fn hierarchies() -> Vec<PathBuf> {
+pub fn hierarchies() -> Vec<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let points = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(1);

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use cgroups::hierarchies;
 pub use processes::{Process, processes};
 
 /// How long the kernel may take to destroy what nobody holds any more: network namespaces, with them veth pairs, and

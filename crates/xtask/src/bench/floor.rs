@@ -1,8 +1,0 @@
-//! `cargo xtask test`.
-use anyhow::Result;
-/// x
-#[derive(clap::Args, Debug)]
-pub struct Arguments {}
-pub fn run(_: &Arguments) -> Result<()> {
-    Ok(())
-}
