@@ -24,6 +24,8 @@ pub struct Options {
     pub without_image: bool,
     /// Put root and run folder below this folder instead of the system's one for temporary files.
     pub below: Option<PathBuf>,
+    /// Another program than [`program`].
+    pub program: Option<PathBuf>,
 }
 
 /// An engine with its own folders, socket, subnet and cgroup, gone without a trace when this value goes.
@@ -147,7 +149,7 @@ impl TempEngine {
 
     /// The `wharf` command line for this engine, ready for changes.
     pub fn cli_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = Command::new(self.program());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).args(["--host", &self.host()]).args(arguments).stdin(Stdio::null());
         command
@@ -212,9 +214,10 @@ impl TempEngine {
             self.stop();
         }
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a log can be written");
-        let mut command = Command::new(program());
+        let program = self.program();
+        let mut command = Command::new(&program);
         command.args(self.arguments()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.process = Some(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program().display())));
+        self.process = Some(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display())));
         let id = wait::until("the engine answers", || self.answer());
         self.id = Some(id);
     }
@@ -235,6 +238,10 @@ impl TempEngine {
     /// The marks by which the census knows what is this engine's.
     pub fn marks(&self) -> Marks {
         Marks { folder: self.folder.path().to_owned(), cgroup: self.cgroup(), engine: self.id.clone() }
+    }
+
+    fn program(&self) -> PathBuf {
+        self.options.program.clone().unwrap_or_else(program)
     }
 
     fn log_path(&self) -> PathBuf {

@@ -35,6 +35,17 @@ impl Response {
 
     /// The answer itself if its status says success.
     ///
+    /// # Errors
+    /// With status and body if it does not.
+    pub fn checked(self) -> io::Result<Self> {
+        if (200..300).contains(&self.status) {
+            return Ok(self);
+        }
+        Err(io::Error::other(format!("HTTP {}: {}", self.status, self.text())))
+    }
+
+    /// The answer itself if its status says success.
+    ///
     /// # Panics
     /// With status and body if it does not.
     pub fn ok(self) -> Self {

@@ -25,5 +25,7 @@ pub fn enter(pid: i32) -> Result<Vec<PathBuf>> {
 
 /// Removes them.
 pub fn leave(groups: &[PathBuf]) -> Result<()> {
-    groups.iter().try_for_each(|group| fs::remove_dir(group).with_context(|| format!("cannot remove {}", group.display())))
+    groups
+        .iter()
+        .try_for_each(|group| fs::remove_dir(group).with_context(|| format!("cannot remove {}", group.display())))
 }
