@@ -2,6 +2,7 @@
 //!
 //! [`ImageStore`] is the door. Reading (resolve, list, inspect) uses an index in memory and never waits for a write.
 
+mod catalog;
 mod config;
 mod documents;
 mod image;
@@ -13,5 +14,5 @@ pub use config::{Health, History, ImageConfig, ImageDocument, RootFs};
 pub use documents::{Descriptor, Index, Manifest, media_type};
 pub use image::{HistoryEntry, Image, ImageId};
 pub use remove::{InUse, Pruned, RemoveOptions, Removed};
-pub use store::{Collected, ImageStore};
+pub use store::{BrokenImage, Collected, ImageStore};
 pub use transfer::{CommitOptions, ImportOptions, Loaded, Progress};
