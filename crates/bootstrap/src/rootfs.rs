@@ -180,6 +180,8 @@ impl<W: Write> RootFs<W> {
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);
         header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_mtime(self.time);
         header
     }
