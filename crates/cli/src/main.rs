@@ -1,2 +1,3 @@
-//! The binary.
+//! wip
+mod template;
 fn main() {}
