@@ -47,7 +47,7 @@ pub fn call(name: &str, args: &[Value]) -> Called {
         "le" => two(name, args).and_then(|(a, b)| Ok((order(a, b)? != Ordering::Greater).into())),
         "gt" => two(name, args).and_then(|(a, b)| Ok((order(a, b)? == Ordering::Greater).into())),
         "ge" => two(name, args).and_then(|(a, b)| Ok((order(a, b)? != Ordering::Less).into())),
-        "json" => one(name, args).map(|v| v.to_json().to_string().into()),
+        "json" => one(name, args).map(|v| json(v).into()),
         "split" => split(args),
         "join" => join(args),
         "title" => text(name, args, 0, 1).map(|t| title(t).into()),
@@ -186,6 +186,17 @@ fn printf(args: &[Value]) -> Called {
         Some((Value::Str(format), rest)) => Ok(sprintf(format, rest).into()),
         Some((other, _)) => Err(CallError::Argument(0, format!("expected string; found {other}"))),
         None => Err(CallError::Count("wrong number of args for printf: want at least 1 got 0".into())),
+    }
+}
+
+/// Go escapes what HTML gives a meaning when a row marshals itself, and Docker switches that off for documents.
+fn json(value: &Value) -> String {
+    let text = value.to_json().to_string();
+    match value {
+        Value::Map(fields) if fields.contains_key(super::ROW_KIND) => {
+            text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+        }
+        _ => text,
     }
 }
 

@@ -10,6 +10,7 @@ mod parser;
 mod printf;
 mod value;
 
+pub use exec::ROW_KIND;
 pub use value::{Map, Value};
 
 use std::fmt;
