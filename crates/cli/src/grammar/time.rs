@@ -60,7 +60,7 @@ pub fn timestamp(text: &str, now: jiff::Timestamp) -> Result<String, String> {
         return Ok(seconds_and_nanos(time));
     }
     let local = text.parse::<jiff::civil::DateTime>().map_err(|_| invalid())?;
-    let zoned = local.to_zoned(jiff::tz::TimeZone::system()).map_err(|_| invalid())?;
+    let zoned = local.to_zoned_datetime(jiff::tz::TimeZone::system()).map_err(|_| invalid())?;
     Ok(seconds_and_nanos(zoned.timestamp()))
 }
 

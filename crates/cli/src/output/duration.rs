@@ -26,7 +26,7 @@ pub fn ago(unix_seconds: i64) -> String {
 /// A Unix time as Go prints it with the local zone: `2023-11-14 22:13:20 +0000 UTC`.
 pub fn go_time(unix_seconds: i64) -> String {
     let Ok(time) = jiff::Timestamp::from_second(unix_seconds) else { return unix_seconds.to_string() };
-    time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
+    time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }
 
 /// The Unix time of an RFC 3339 text; `None` for Docker's "never" (year 1) and for what is no time.

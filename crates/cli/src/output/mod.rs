@@ -1,8 +1,6 @@
 //! How things look on a terminal: sizes, times, tables and rows through templates.
 
 pub mod duration;
-pub mod list;
-pub mod progress;
 pub mod size;
 pub mod table;
 pub mod tabs;

@@ -142,10 +142,10 @@ mod tests {
             ("table", "THING ID   NAME\n1          web\n"),
             ("json", "{\"ID\":\"1\",\"Labels\":\"com.x.my-key=v\",\"Name\":\"web\"}\n"),
             ("{{.ID}}:{{.Name}}", "1:web\n"),
-            (r"table {{.Name}}\t{{.Label \"com.x.my-key\"}}", "NAME      my key\nweb       v\n"),
+            (r#"table {{.Name}}\t{{.Label "com.x.my-key"}}"#, "NAME      my key\nweb       v\n"),
             ("{{.Foo}}", "template: :1:2: executing \"\" at <.Foo>: can't evaluate field Foo in type *formatter.ThingContext"),
         ] {
-            assert_eq!(render(&format.replace("\\\"", "\"")), expected, "{format}");
+            assert_eq!(render(format), expected, "{format}");
         }
     }
 }
