@@ -1,0 +1,62 @@
+//! What happens after a container's end: finding out how it ended, and leaving nothing behind.
+
+use wharf_monitor::handle;
+use wharf_monitor::protocol::Exit;
+use wharf_runtime::cgroup::Cgroup;
+use wharf_types::{Error, Result};
+
+use super::record::Record;
+use super::rows;
+use super::state::State;
+use crate::services::Services;
+
+/// The exit record that the monitor left, if it could.
+pub async fn find_exit(services: &Services, record: &Record) -> Option<Exit> {
+    let dir = services.config.monitor_dir(record.id);
+    let found = crate::blocking(move || handle::read_exit(&dir)).await;
+    found.inspect_err(|error| tracing::warn!(container = %record.id, error = %error.chain(), "exit record unreadable")).ok()?
+}
+
+/// Removes what a monitor that was killed left in the kernel: processes, cgroup, interfaces, port elements. Goes on
+/// past errors; what is not there is no error.
+pub async fn sweep(services: &Services, record: &Record, state: &State) -> Vec<Error> {
+    let cgroup = services.cgroup_of(record.cgroup_parent(), record.id);
+    let sandbox = state.sandbox().cloned();
+    let work = move || {
+        let mut problems = Vec::new();
+        problems.extend(remove_cgroup(&cgroup).err());
+        if let Some(sandbox) = sandbox {
+            problems.extend(wharf_network::sweep(&sandbox));
+        }
+        Ok(problems)
+    };
+    crate::blocking(work).await.unwrap_or_else(|error| vec![error])
+}
+
+fn remove_cgroup(path: &str) -> Result<()> {
+    let cgroup = Cgroup::open(path)?;
+    cgroup.kill()?;
+    cgroup.remove()
+}
+
+/// Removes everything that belongs to a container that has ended. The row goes first: what is left of a container
+/// without a row is removed by the next engine.
+pub async fn remove(services: &Services, record: &Record, volumes: bool) -> Result<()> {
+    rows::delete(&services.store, record.id).await?;
+    if volumes {
+        services.volumes.remove_anonymous(record).await;
+    }
+    let (run, images, id) = (services.config.monitor_dir(record.id), services.images.clone(), record.id);
+    crate::blocking(move || {
+        let gone = std::fs::remove_dir_all(&run);
+        if let Err(error) = gone
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %run.display(), %error, "left behind; the next engine removes it");
+        }
+        images.snapshots().remove(&id)
+    })
+    .await?;
+    services.images.drop_lease(record.id);
+    Ok(())
+}
