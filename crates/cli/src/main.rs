@@ -1,2 +1,7 @@
-//! The binary.
+//! wip
+mod env;
+mod failure;
+mod grammar;
+mod output;
+mod template;
 fn main() {}

@@ -79,7 +79,7 @@ async fn connect(services: &Services, snapshot: &Snapshot) -> Result<(State, Liv
     };
     let paused = snapshot.state.running().is_some_and(|running| running.paused);
     let state = State::running_again(status.pid, status.started_at, paused, sandbox);
-    Ok((state, Live { handle, events }))
+    Ok((state, Live { pid: status.monitor_pid, handle, events }))
 }
 
 /// The container of a monitor that is gone: how it ended, and nothing of it left.

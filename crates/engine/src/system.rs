@@ -23,7 +23,8 @@ impl Engine {
             ("KernelVersion".to_owned(), kernel_version()),
         ]);
         let own = Component { name: "Engine".into(), version: DOCKER_VERSION.into(), details };
-        let wharf = Component { name: "wharf".into(), version: env!("CARGO_PKG_VERSION").into(), ..Component::default() };
+        let wharf =
+            Component { name: "wharf".into(), version: env!("CARGO_PKG_VERSION").into(), ..Component::default() };
         Version {
             platform: PlatformName { name: format!("Wharf Engine {}", env!("CARGO_PKG_VERSION")) },
             components: vec![own, wharf],
@@ -53,7 +54,10 @@ impl Engine {
             containers_stopped: total - running - paused,
             images: i64::try_from(self.images().store().list().len()).unwrap_or(0),
             driver: "overlay2".into(),
-            driver_status: vec![["Backing Filesystem".into(), "native".into()], ["Supports d_type".into(), "true".into()]],
+            driver_status: vec![
+                ["Backing Filesystem".into(), "native".into()],
+                ["Supports d_type".into(), "true".into()],
+            ],
             docker_root_dir: self.config().root.display().to_string(),
             plugins: Plugins {
                 volume: list(&["local"]),
@@ -100,7 +104,8 @@ impl Engine {
 /// Memory of the host in bytes.
 pub(crate) fn memory_total() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:")).and_then(|rest| rest.split_whitespace().next());
+    let kib =
+        text.lines().find_map(|line| line.strip_prefix("MemTotal:")).and_then(|rest| rest.split_whitespace().next());
     Ok(kib.and_then(|word| word.parse::<u64>().ok()).unwrap_or(0) * 1024)
 }
 

@@ -25,8 +25,14 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The first six bytes of a stream that [`Compression::detect`] needs at most.
-    pub const MAGIC_LEN: usize = 6;
+    /// How many bytes [`Compression::detect`] needs at most.
+    const MAGIC_LEN: usize = 6;
+
+    /// Recognises a stream by its first bytes and gives it back whole.
+    pub fn peek<R: Read>(stream: R) -> Result<(Self, Peeked<R>)> {
+        let (start, rest) = peek(stream).context("cannot read the stream")?;
+        Ok((Self::detect(&start), io::Cursor::new(start).chain(rest)))
+    }
 
     /// Recognises a stream by its first bytes.
     pub fn detect(start: &[u8]) -> Self {
@@ -42,11 +48,12 @@ impl Compression {
     }
 }
 
+/// A stream whose first bytes were looked at.
+pub type Peeked<R> = io::Chain<io::Cursor<Vec<u8>>, BufReader<R>>;
+
 /// Finds out how `stream` is compressed and gives the plain bytes. Memory is bounded, whatever the stream says.
 pub fn decompress<'a, R: Read + Send + 'a>(stream: R) -> Result<(Compression, Box<dyn Read + Send + 'a>)> {
-    let (start, rest) = peek(stream).context("cannot read the stream")?;
-    let compression = Compression::detect(&start);
-    let whole = io::Cursor::new(start).chain(rest);
+    let (compression, whole) = Compression::peek(stream)?;
     Ok((compression, reader(compression, whole)?))
 }
 

@@ -10,7 +10,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use wharf_types::{Digest, Error, Hasher, Result, ResultExt};
 
-use crate::dir::{self, Temporary};
+use crate::temporary::{Grave, Temporary};
+use crate::{dir, removal};
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const EMPTY_INDEX: &[u8] =
@@ -43,7 +44,7 @@ impl ContentStore {
         let blobs = dir::subdir(fd.as_fd(), "blobs", 0o755)?;
         let sha256 = dir::subdir(blobs.as_fd(), "sha256", 0o755)?;
         let ingest = dir::subdir(fd.as_fd(), "ingest", 0o700)?;
-        let leftovers = dir::remove_contents(ingest.try_clone().context("cannot copy a descriptor")?);
+        let leftovers = removal::remove_contents(ingest.try_clone().context("cannot copy a descriptor")?);
         leftovers.map_err(io::Error::from).context("cannot remove unfinished content")?;
         let store = Self {
             path: root.to_owned(),
@@ -146,9 +147,14 @@ impl ContentStore {
 
     /// Removes a blob; one that is missing is fine.
     pub fn remove(&self, digest: &Digest) -> Result<()> {
-        let removed = rustix::fs::unlinkat(&self.blobs, digest.hex(), AtFlags::empty());
-        let removed = dir::ignore(removed, Errno::NOENT).map_err(io::Error::from);
+        let removed = self.take_out(digest)?.map_or(Ok(()), Grave::delete).map_err(io::Error::from);
         Ok(removed.with_context(|| format!("cannot remove content {digest}"))?)
+    }
+
+    /// Takes a blob out of sight at once; it is deleted when the [`Grave`] is dropped. `None` where it is missing.
+    pub fn take_out(&self, digest: &Digest) -> Result<Option<Grave>> {
+        let grave = Grave::dig(&self.ingest, self.blobs.as_fd(), &digest.hex()).map_err(io::Error::from);
+        Ok(grave.with_context(|| format!("cannot remove content {digest}"))?)
     }
 
     /// All blobs with their sizes, in no particular order. Files that are no blobs are left out.

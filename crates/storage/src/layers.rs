@@ -12,9 +12,12 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use wharf_types::{Digest, Error, Result, ResultExt};
 
+use crate::ContentStore;
 use crate::compression::decompress;
-use crate::dir::{self, DIR_FLAGS, Temporary};
+use crate::dir::DIR_FLAGS;
 use crate::tar::{Extractor, Limits, Outcome, Reader, Style};
+use crate::temporary::{Grave, Temporary};
+use crate::{dir, removal};
 
 const FILES: &str = "fs";
 const INFO: &str = "layer.json";
@@ -51,7 +54,7 @@ impl LayerStore {
         let fd = dir::open_or_create(root)?;
         let layers = dir::subdir(fd.as_fd(), "sha256", 0o700)?;
         let ingest = dir::subdir(fd.as_fd(), "ingest", 0o700)?;
-        let leftovers = dir::remove_contents(ingest.try_clone().context("cannot copy a descriptor")?);
+        let leftovers = removal::remove_contents(ingest.try_clone().context("cannot copy a descriptor")?);
         leftovers.map_err(io::Error::from).context("cannot remove unfinished layers")?;
         Ok(Self { path: root.to_owned(), layers, ingest: Arc::new(ingest), known: Mutex::default() })
     }
@@ -90,6 +93,14 @@ impl LayerStore {
     /// Makes durable all that was written to the file system of this store (`syncfs`).
     pub fn sync(&self) -> Result<()> {
         Ok(rustix::fs::syncfs(&self.layers).map_err(io::Error::from).context("cannot sync the layers")?)
+    }
+
+    /// Whether the blobs are on the same file system, so that one sync makes both durable.
+    pub fn shares_disk(&self, content: &ContentStore) -> Result<bool> {
+        let device = |fd| rustix::fs::fstat(fd).map(|stat| stat.st_dev).map_err(io::Error::from);
+        let devices = device(self.layers.as_fd()).and_then(|layers| Ok((layers, device(content.as_fd())?)));
+        let (layers, content) = devices.context("cannot examine the stores")?;
+        Ok(layers == content)
     }
 
     /// As [`LayerStore::publish`] after [`LayerStore::sync`] was already called.
@@ -159,20 +170,17 @@ impl LayerStore {
             .map_err(|error| Error::corrupt(format!("the description of layer {diff_id} is damaged")).caused_by(error))
     }
 
-    /// Removes a layer; one that is missing is fine. It is out of sight at once, then deleted.
+    /// Removes a layer; one that is missing is fine.
     pub fn remove(&self, diff_id: &Digest) -> Result<()> {
+        let removed = self.take_out(diff_id)?.map_or(Ok(()), Grave::delete).map_err(io::Error::from);
+        Ok(removed.with_context(|| format!("cannot remove layer {diff_id}"))?)
+    }
+
+    /// Takes a layer out of sight at once; it is deleted when the [`Grave`] is dropped. `None` where it is missing.
+    pub fn take_out(&self, diff_id: &Digest) -> Result<Option<Grave>> {
         self.known().remove(diff_id);
-        let fail = || format!("cannot remove layer {diff_id}");
-        // An empty folder of a fresh name is what the layer's folder may be renamed over.
-        let (grave, _) = Temporary::folder(&self.ingest)?;
-        match rustix::fs::renameat(&self.layers, diff_id.hex(), grave.parent(), grave.name()) {
-            Ok(()) => {
-                let removed = dir::remove_tree(grave.parent(), grave.name());
-                Ok(removed.map_err(io::Error::from).with_context(fail)?)
-            }
-            Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(io::Error::from(error)).with_context(fail),
-        }
+        let grave = Grave::dig(&self.ingest, self.layers.as_fd(), &diff_id.hex()).map_err(io::Error::from);
+        Ok(grave.with_context(|| format!("cannot remove layer {diff_id}"))?)
     }
 
     /// The diff ids of all layers, in no particular order.

@@ -9,8 +9,8 @@ use rustix::fs::{Mode, RenameFlags};
 use rustix::io::Errno;
 use wharf_types::{Id, Result, ResultExt};
 
-use crate::Usage;
-use crate::dir::{self, DIR_FLAGS};
+use crate::dir::DIR_FLAGS;
+use crate::{Usage, dir, removal};
 
 const TRASH: &str = ".trash";
 
@@ -97,14 +97,14 @@ impl Snapshots {
     /// Deletes everything in the trash, going on past what cannot be deleted and reporting the first such failure.
     pub fn empty_trash(&self) -> Result<()> {
         let trash = rustix::fs::openat(&self.trash, c".", DIR_FLAGS, Mode::empty());
-        let emptied = trash.and_then(dir::remove_contents).map_err(io::Error::from);
+        let emptied = trash.and_then(removal::remove_contents).map_err(io::Error::from);
         Ok(emptied.context("cannot delete the folders of removed containers")?)
     }
 
     /// [`Snapshots::discard`], then deletes this one folder. Calling it again is fine.
     pub fn remove(&self, id: &Id) -> Result<()> {
         let Some(grave) = self.bury(id)? else { return Ok(()) };
-        let removed = dir::remove_tree(self.trash.as_fd(), &grave).map_err(io::Error::from);
+        let removed = removal::remove_tree(self.trash.as_fd(), &grave).map_err(io::Error::from);
         Ok(removed.with_context(|| format!("cannot delete the folder of container {id}"))?)
     }
 

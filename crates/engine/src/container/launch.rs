@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use wharf_monitor::handle::Handle;
+use wharf_monitor::Newborn;
 use wharf_monitor::protocol::Streams;
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::spec::Resources;
@@ -32,7 +32,7 @@ pub async fn start(
     services: &Services,
     record: &Arc<Record>,
     sandbox: SandboxPlan,
-    clients: Vec<(Streams, OwnedFd)>,
+    clients: Vec<(OwnedFd, Streams)>,
 ) -> Result<(Live, i32, String)> {
     let run_dir = services.config.monitor_dir(record.id);
     let (prepared, container_dir) = (Arc::clone(record), services.config.container_dir(record.id));
@@ -43,10 +43,10 @@ pub async fn start(
     })
     .await?;
     let spec = spec::build(services, record, sandbox)?;
-    let handle = Handle::spawn(services.identity.executable.as_fd(), &run_dir).await?;
-    let (pid, started_at) = handle.start(&spec, clients).await?;
-    let events = handle.subscribe().await?;
-    Ok((Live { handle, events }, pid, started_at))
+    let newborn = Newborn::spawn(services.identity.executable.as_fd(), &run_dir)?;
+    let monitor = newborn.pid();
+    let (started, handle, events) = newborn.start(&spec, clients).await?;
+    Ok((Live { pid: monitor, handle, events }, started.pid, started.started_at))
 }
 
 /// Freezes or thaws a container's processes.

@@ -88,7 +88,7 @@ pub struct ExecRequest {
     /// The process.
     pub process: Process,
     /// The client's streams and connection; `None` when detached.
-    pub client: Option<(Streams, OwnedFd)>,
+    pub client: Option<(OwnedFd, Streams)>,
     /// Where the process id goes.
     pub reply: oneshot::Sender<Result<i32>>,
 }
@@ -105,7 +105,7 @@ pub struct Owner {
     snapshot: watch::Sender<Snapshot>,
     requests: mpsc::Receiver<Request>,
     run: Option<Run>,
-    waiting_clients: Vec<(Streams, OwnedFd)>,
+    waiting_clients: Vec<(OwnedFd, Streams)>,
     restart: Restart,
     on_exec_end: ExecEnded,
 }
@@ -122,6 +122,8 @@ struct Run {
 
 /// A connection to a monitor that runs.
 pub struct Live {
+    /// The monitor's process id.
+    pub pid: i32,
     /// For requests.
     pub handle: Handle,
     /// What it reports; ends with the monitor.
@@ -261,14 +263,14 @@ impl Owner {
         if let Ok(live) = self.live() {
             return live.handle.attach(client, streams).await;
         }
-        self.waiting_clients.push((streams, client));
+        self.waiting_clients.push((client, streams));
         Ok(())
     }
 
     async fn exec(&mut self, request: ExecRequest) {
         let ExecRequest { id, process, client, reply } = request;
         let started = match self.running_unpaused() {
-            Ok(live) => live.handle.exec(id, process, client).await,
+            Ok(live) => live.handle.exec(&id, process, client).await.map(|started| started.pid),
             Err(error) => Err(error),
         };
         answer(reply, started);
@@ -280,7 +282,7 @@ impl Owner {
     }
 
     async fn resize(&mut self, exec: Option<String>, (rows, columns): (u16, u16)) -> Result<()> {
-        self.live()?.handle.resize(exec, rows, columns).await?;
+        self.live()?.handle.resize(exec.as_deref(), rows, columns).await?;
         self.tell("resize", [("height".to_owned(), rows.to_string()), ("width".to_owned(), columns.to_string())]);
         Ok(())
     }
@@ -362,12 +364,9 @@ impl Owner {
         }
         if self.state().is_live() {
             let record = self.record();
-            let exit = teardown::find_exit(&self.services, &record).await.unwrap_or_else(|| {
-                tracing::error!(container = %record.id, "the monitor is gone; cleaning up behind it");
-                teardown::lost()
-            });
+            tracing::error!(container = %record.id, "the monitor is gone; cleaning up behind it");
             self.sweep().await;
-            self.on_exit(&exit).await;
+            self.on_exit(&teardown::lost()).await;
         } else {
             self.sweep().await;
         }
@@ -378,7 +377,7 @@ impl Owner {
         if let Some(mut live) = self.run.as_mut().and_then(|run| run.monitor.take()) {
             let on_exec_end = Arc::clone(&self.on_exec_end);
             let drain = async {
-                while let Some(event) = live.events.next().await {
+                while let Ok(Some(event)) = live.events.next().await {
                     if let Event::ExecExited { id, code } = event {
                         on_exec_end(&id, code);
                     }
@@ -386,7 +385,7 @@ impl Owner {
             };
             if tokio::time::timeout(SETTLE_TIMEOUT, drain).await.is_err() {
                 tracing::warn!(container = %self.record().id, "the monitor does not end; killing it");
-                live.handle.kill();
+                teardown::kill_monitor(live.pid, &self.services.config.monitor_dir(self.record().id));
             }
         }
         self.sweep().await;
@@ -494,7 +493,10 @@ fn exit_code_of_failed_start(error: &Error) -> u8 {
 /// The next event of the run's monitor; never, where there is none.
 async fn next_event(run: &mut Option<Run>) -> Option<Event> {
     match run.as_mut().and_then(|run| run.monitor.as_mut()) {
-        Some(live) => live.events.next().await,
+        Some(live) => live.events.next().await.unwrap_or_else(|error| {
+            tracing::error!(error = %error.chain(), "the connection to a monitor broke");
+            None
+        }),
         None => std::future::pending().await,
     }
 }

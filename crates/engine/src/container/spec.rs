@@ -244,8 +244,10 @@ fn log_plan(services: &Services, record: &Record) -> Result<LogPlan> {
             compress: options.get("compress").is_some_and(|value| value == "true"),
             attrs: Vec::new(),
         }),
-        other => Err(Error::not_implemented(format!("log driver {other:?} is not there yet"))
-            .with_hint("use json-file or none")),
+        other => {
+            Err(Error::not_implemented(format!("log driver {other:?} is not there yet"))
+                .with_hint("use json-file or none"))
+        }
     }
 }
 

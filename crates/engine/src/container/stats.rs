@@ -24,7 +24,9 @@ impl Containers {
     pub async fn top(&self, name: &str, arguments: &str) -> Result<Top> {
         let snapshot = self.running(name)?;
         if !matches!(arguments.trim(), "" | "-ef" | "ef") {
-            return Err(Error::not_implemented(format!("ps arguments {arguments:?} are not there yet")).with_hint("use -ef"));
+            return Err(
+                Error::not_implemented(format!("ps arguments {arguments:?} are not there yet")).with_hint("use -ef")
+            );
         }
         let path = self.cgroup(&snapshot);
         crate::blocking(move || {
@@ -83,7 +85,7 @@ fn read(cgroup: &str, pid: i32) -> Result<ApiStats> {
             limit: Some(figures.memory_limit.unwrap_or(number(host_memory().ok()))),
             ..MemoryStats::default()
         },
-        networks: Some(interfaces(pid)?),
+        networks: interfaces(pid)?,
         ..ApiStats::default()
     })
 }
@@ -94,7 +96,7 @@ fn cpu(figures: &Stats) -> Result<CpuStats> {
     Ok(CpuStats {
         cpu_usage: CpuUsage {
             total_usage: figures.cpu_usage.unwrap_or(0),
-            percpu_usage: Some(figures.cpu_per_processor.clone()).filter(|list| !list.is_empty()),
+            percpu_usage: figures.cpu_per_processor.clone(),
             usage_in_kernelmode: figures.cpu_system.unwrap_or(0),
             usage_in_usermode: figures.cpu_user.unwrap_or(0),
             ..CpuUsage::default()
@@ -123,7 +125,8 @@ fn interfaces(pid: i32) -> Result<BTreeMap<String, NetworkStats>> {
     let line = |line: &str| {
         let (name, numbers) = line.split_once(':')?;
         let n: Vec<u64> = numbers.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        let &[rx_bytes, rx_packets, rx_errors, rx_dropped, _, _, _, _, tx_bytes, tx_packets, tx_errors, tx_dropped, ..] = &n[..]
+        let &[rx_bytes, rx_packets, rx_errors, rx_dropped, _, _, _, _, tx_bytes, tx_packets, tx_errors, tx_dropped, ..] =
+            &n[..]
         else {
             return None;
         };
@@ -178,12 +181,12 @@ fn user_name(uid: u32) -> String {
     passwd.lines().find_map(of).unwrap_or_else(|| uid.to_string())
 }
 
-/// `HH:MM` of a start given in ticks since boot.
+/// `HH:MM`, UTC, of a start given in ticks since boot.
 fn start_time(ticks: u64) -> String {
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     let up: f64 = uptime.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
     let age = jiff::SignedDuration::from_secs_f64((up - ticks as f64 / TICKS as f64).max(0.0));
-    let started = jiff::Zoned::now().checked_sub(age);
+    let started = jiff::Timestamp::now().checked_sub(age);
     started.map_or_else(|_| "?".into(), |started| started.strftime("%H:%M").to_string())
 }
 

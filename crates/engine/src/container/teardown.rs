@@ -13,7 +13,9 @@ use crate::services::Services;
 pub async fn find_exit(services: &Services, record: &Record) -> Option<Exit> {
     let dir = services.config.monitor_dir(record.id);
     let found = crate::blocking(move || wharf_monitor::read_exit(&dir)).await;
-    found.inspect_err(|error| tracing::warn!(container = %record.id, error = %error.chain(), "exit record unreadable")).ok()?
+    found
+        .inspect_err(|error| tracing::warn!(container = %record.id, error = %error.chain(), "exit record unreadable"))
+        .ok()?
 }
 
 /// The end of a container whose monitor was killed: nobody knows how it ended.
@@ -23,6 +25,20 @@ pub fn lost() -> Exit {
         oom_killed: false,
         finished_at: crate::time::now(),
         problems: vec!["its monitor ended unexpectedly, so the container was killed".to_owned()],
+    }
+}
+
+/// Kills a monitor that does not end by itself; what it leaves has to be swept. The folder among its arguments proves
+/// that the process id still means it.
+pub fn kill_monitor(pid: i32, run_dir: &std::path::Path) {
+    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    let Some(Ok(process)) = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return };
+    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let wanted = run_dir.as_os_str().as_encoded_bytes();
+    if arguments.split(|byte| *byte == 0).any(|argument| argument == wanted)
+        && let Err(error) = pidfd_send_signal(&process, Signal::KILL)
+    {
+        tracing::warn!(pid, %error, "a stuck monitor could not be killed");
     }
 }
 

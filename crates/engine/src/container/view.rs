@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use wharf_api::container::{
-    GraphDriver, Inspect, MountPoint, NetworkSettings, PortSummary, State as ApiState, Status, Summary, SummaryHostConfig,
-    SummaryNetworkSettings,
+    GraphDriver, Inspect, MountPoint, NetworkSettings, PortSummary, State as ApiState, Status, Summary,
+    SummaryHostConfig, SummaryNetworkSettings,
 };
 use wharf_api::filters::Filters;
 use wharf_api::network::EndpointSettings;
@@ -22,8 +22,23 @@ use crate::time;
 
 /// Filters of the list (Docker's names).
 const FILTERS: [&str; 17] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "label!", "name", "network",
-    "publish", "since", "status", "volume", "until",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "label!",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+    "until",
 ];
 
 /// What a list contains.
@@ -100,7 +115,11 @@ impl Containers {
         let filters = &options.filters;
         let all = options.all || options.limit.is_some() || filters.contains("status") || filters.contains("exited");
         let reference = |name: &str| -> Result<Option<String>> {
-            filters.values(name).next().map(|other| Ok(self.directory.find(other)?.now().record.created.clone())).transpose()
+            filters
+                .values(name)
+                .next()
+                .map(|other| Ok(self.directory.find(other)?.now().record.created.clone()))
+                .transpose()
         };
         let (before, since) = (reference("before")?, reference("since")?);
         let ancestors = self.ancestors(filters);
@@ -174,7 +193,10 @@ impl Containers {
             ("UpperDir", snapshot.upper.display().to_string()),
             ("WorkDir", snapshot.work.display().to_string()),
         ];
-        GraphDriver { name: "overlay2".into(), data: data.map(|(key, value)| (key.to_owned(), value)).into_iter().collect() }
+        GraphDriver {
+            name: "overlay2".into(),
+            data: data.map(|(key, value)| (key.to_owned(), value)).into_iter().collect(),
+        }
     }
 
     fn network_settings(&self, snapshot: &Snapshot) -> NetworkSettings {
@@ -331,8 +353,13 @@ fn ports(snapshot: &Snapshot) -> Vec<PortSummary> {
     }
     let published = published(snapshot);
     let mut all: Vec<PortSummary> = published.iter().map(port_summary).collect();
-    let bare = snapshot.record.config.exposed_ports.keys().filter(|port| !published.iter().any(|p| port_of(p) == **port));
-    all.extend(bare.map(|port| PortSummary { private_port: port.number, protocol: port.protocol, ..PortSummary::default() }));
+    let bare =
+        snapshot.record.config.exposed_ports.keys().filter(|port| !published.iter().any(|p| port_of(p) == **port));
+    all.extend(bare.map(|port| PortSummary {
+        private_port: port.number,
+        protocol: port.protocol,
+        ..PortSummary::default()
+    }));
     all
 }
 
@@ -356,11 +383,11 @@ fn matches(snapshot: &Snapshot, filters: &Filters) -> bool {
     let has_volume = |wanted: &str| {
         record.mounts.iter().any(|mount| mount.volume.as_deref() == Some(wanted) || mount.destination == wanted)
     };
-    let has_port = |wanted: &str, ports: &mut dyn Iterator<Item = Port>| {
+    let has_port = |wanted: &str, ports: Vec<Port>| {
         let (range, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) else { return false };
-        ports.any(|port| (first..=last).contains(&port.number) && port.protocol.as_str() == protocol)
+        ports.iter().any(|port| (first..=last).contains(&port.number) && port.protocol.as_str() == protocol)
     };
     filters.any("id", |prefix| record.id.to_string().starts_with(prefix))
         && filters.any("name", |part| name_matches(&record.name, part))
@@ -368,8 +395,8 @@ fn matches(snapshot: &Snapshot, filters: &Filters) -> bool {
         && filters.any("exited", |code| exit_code.as_deref() == Some(code))
         && filters.any("network", has_network)
         && filters.any("volume", has_volume)
-        && filters.any("publish", |wanted| has_port(wanted, &mut record.host_config.port_bindings.keys().copied()))
-        && filters.any("expose", |wanted| has_port(wanted, &mut record.config.exposed_ports.keys().copied()))
+        && filters.any("publish", |wanted| has_port(wanted, record.host_config.port_bindings.keys().copied().collect()))
+        && filters.any("expose", |wanted| has_port(wanted, record.config.exposed_ports.keys().copied().collect()))
         && filters.any("health", |word| word == "none")
         && filters.any("is-task", |word| word == "false")
         && filters.any("isolation", |word| word == "default")
@@ -398,8 +425,9 @@ pub fn parse_until(text: &str) -> Result<i64> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(time.as_second());
     }
-    let duration: jiff::SignedDuration =
-        text.parse().map_err(|_| Error::invalid(format!("invalid time or duration: {text}")).with_hint("write it as 24h"))?;
+    let duration: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| Error::invalid(format!("invalid time or duration: {text}")).with_hint("write it as 24h"))?;
     Ok(jiff::Timestamp::now().as_second() - duration.as_secs())
 }
 

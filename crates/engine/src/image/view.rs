@@ -4,7 +4,7 @@ use wharf_api::container::{GraphDriver, HealthConfig};
 use wharf_api::filters::Filters;
 use wharf_api::image::{Config, DeleteItem, Descriptor, HistoryItem, Inspect, Metadata, PruneReport, RootFs, Summary};
 use wharf_api::{Empty, List};
-use wharf_image::{Health, Image, ImageConfig, Removed, RemoveOptions};
+use wharf_image::{Health, Image, ImageConfig, RemoveOptions, Removed};
 use wharf_types::{Error, Reference, Result};
 
 use super::Images;
@@ -102,7 +102,9 @@ impl Images {
 
 /// The error for a name that breaks the grammar.
 pub fn invalid_reference(text: &str, error: wharf_types::ReferenceError) -> Error {
-    Error::invalid(format!("invalid reference format: {text:?}")).caused_by(error).with_hint("names look like repository:tag")
+    Error::invalid(format!("invalid reference format: {text:?}"))
+        .caused_by(error)
+        .with_hint("names look like repository:tag")
 }
 
 fn summary(image: &Image, containers: &Containers) -> Summary {

@@ -127,7 +127,7 @@ pub(super) fn await_removal(endpoints: &[EndpointPlan]) -> Result<()> {
 }
 
 /// Removes the host's sides, and with them the pairs. Those that are gone already are no error.
-fn remove(host: &Rtnl, endpoints: &[EndpointPlan]) -> Result<()> {
+pub(super) fn remove(host: &Rtnl, endpoints: &[EndpointPlan]) -> Result<()> {
     let mut request = Request::new();
     for endpoint in endpoints {
         write_delete_link(&mut request, &endpoint.host_name);

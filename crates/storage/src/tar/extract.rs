@@ -11,7 +11,8 @@ use wharf_types::{Error, Result};
 use super::place::{Parent, Place, entry_error, open_in_root};
 use super::reader::{Entry, EntryKind, Reader};
 use super::whiteout::{self, Whiteout};
-use crate::dir::{self, DIR_FLAGS};
+use crate::dir::DIR_FLAGS;
+use crate::{dir, removal};
 
 /// How entries are put into a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,7 +251,7 @@ impl<'a> Extractor<'a> {
             self.make_folder(parent, name).map_err(fail("create the folder"))?;
             return Ok(Way::Folder);
         }
-        dir::remove_tree(parent.as_fd(), name).map_err(fail("replace what is there"))?;
+        removal::remove_tree(parent.as_fd(), name).map_err(fail("replace what is there"))?;
         Ok(Way::Clear { was_file: old_kind == FileType::RegularFile })
     }
 
