@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Fewer rounds, for a first look
     #[arg(long)]
     quick: bool,
-    /// Only these measures (repeatable): run, api, burst, memory, startup, runtimes, size
+    /// Only these measures (repeatable): floor, run, api, burst, memory, startup, runtimes, size
     #[arg(long, value_name = "MEASURE")]
     only: Vec<String>,
     /// Measure this binary instead of building the release one
@@ -57,7 +57,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     for engine in setting.engines {
-        engine.finish()?;
+        let name = engine.name();
+        if let Err(error) = engine.finish() {
+            eprintln!("{name}: {error:#}");
+        }
     }
     println!("\n{}", report.markdown());
     if let Some(path) = &arguments.json {

@@ -1,6 +1,7 @@
 //! Docker's engine, on a socket, folders and a bridge of its own.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -132,6 +133,23 @@ impl Engine for Dockerd {
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
+        self.take_down()
+    }
+}
+
+impl Drop for Dockerd {
+    /// When a measure fails half-way, dockerd must not stay.
+    fn drop(&mut self) {
+        if self.process.is_some()
+            && let Err(error) = self.take_down()
+        {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+impl Dockerd {
+    fn take_down(&mut self) -> Result<()> {
         let mut problems = Vec::new();
         let containers = self.cli(&["ps", "-aq"]).output();
         for id in containers.iter().flat_map(|output| std::str::from_utf8(&output.stdout)).flat_map(str::lines) {
@@ -141,23 +159,27 @@ impl Engine for Dockerd {
         problems.extend(self.remove_tables().err());
         problems.extend(quietly(&mut words(&format!("ip link delete {}", self.bridge))).err());
         problems.extend(fs::write(FORWARDING, &self.forwarding).err().map(Into::into));
-        problems.extend(remove_cgroups("docker"));
+        problems.extend(remove_cgroups("docker").err());
         problems.extend(unmount_below(self.folder.path()).err());
         ensure!(problems.is_empty(), "dockerd could not be taken down: {problems:?}");
         Ok(())
     }
 }
 
-/// dockerd leaves its cgroup behind in every hierarchy; it is removed unless somebody else has something in it.
-fn remove_cgroups(name: &str) -> Option<anyhow::Error> {
-    for hierarchy in wharf_testkit::census::hierarchies() {
-        let group = hierarchy.join(name);
-        let removed = fs::remove_dir(&group);
-        if removed.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
-            return Some(anyhow::anyhow!("cannot remove {}", group.display()));
+/// Engines leave their own cgroup behind in every hierarchy; it is removed unless somebody else has something in it.
+pub fn remove_cgroups(name: &str) -> Result<()> {
+    for group in wharf_testkit::census::hierarchies().iter().map(|hierarchy| hierarchy.join(name)) {
+        for below in fs::read_dir(&group).into_iter().flatten().flatten() {
+            drop(fs::remove_dir(below.path()));
+        }
+        match fs::remove_dir(&group) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", group.display()));
+            }
+            _ => {}
         }
     }
-    None
+    Ok(())
 }
 
 /// Unmounts what an engine has left mounted below its folder.

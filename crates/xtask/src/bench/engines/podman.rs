@@ -20,8 +20,24 @@ pub fn start() -> Result<Option<Box<dyn Engine>>> {
         return Ok(None);
     }
     let podman = Podman { folder: tempfile::Builder::new().prefix("wharf-bench-podman-").tempdir()? };
+    std::fs::write(podman.folder.path().join("containers.conf"), configuration()?)?;
     import(&podman)?;
     Ok(Some(Box::new(podman)))
+}
+
+/// Podman wants higher limits than root may set where CAP_SYS_RESOURCE is missing; the present ones do.
+fn configuration() -> Result<String> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let hard = |name: &str| {
+        let fields = limits.lines().find_map(|line| line.strip_prefix(name));
+        fields
+            .and_then(|fields| fields.split_whitespace().nth(1))
+            .filter(|value| *value != "unlimited")
+            .map(str::to_owned)
+    };
+    let limits = [("nofile", hard("Max open files")), ("nproc", hard("Max processes"))];
+    let limits = limits.iter().filter_map(|(name, value)| Some(format!("\"{name}={0}:{0}\"", value.as_ref()?)));
+    Ok(format!("[containers]\ndefault_ulimits = [{}]\n", limits.collect::<Vec<_>>().join(", ")))
 }
 
 impl Engine for Podman {
@@ -33,6 +49,7 @@ impl Engine for Podman {
         // crun refuses a machine that has both versions of cgroups mounted, so the second is hidden from it.
         let hide = "umount /sys/fs/cgroup/unified 2>/dev/null; exec podman \"$@\"";
         let mut command = Command::new("unshare");
+        command.env("CONTAINERS_CONF", self.folder.path().join("containers.conf"));
         command.args(["--mount", "sh", "-c", hide, "podman"]);
         command.arg("--root").arg(self.folder.path().join("root")).arg("--runroot").arg(self.folder.path().join("run"));
         command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "file"]).args(arguments);
@@ -59,6 +76,7 @@ impl Engine for Podman {
     fn finish(self: Box<Self>) -> Result<()> {
         crate::command::quietly(&mut self.cli(&["rm", "--all", "--force", "--time", "0"]))?;
         super::dockerd::unmount_below(self.folder.path())?;
+        super::dockerd::remove_cgroups("libpod_parent")?;
         // Its bridge stays as long as its network does.
         if find("ip").is_some() {
             drop(Command::new("ip").args(["link", "delete", "podman0"]).output());
