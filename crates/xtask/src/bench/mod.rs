@@ -5,6 +5,7 @@
 
 mod engines;
 pub mod floor;
+mod host;
 mod measure;
 mod report;
 mod stats;
@@ -46,6 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(path) => path.canonicalize().with_context(|| format!("no binary at {}", path.display()))?,
         None => cargo::release_binary()?,
     };
+    let host = host::Host::note()?;
     let mut setting = Setting { engines: engines::start(&binary, arguments.alone)?, binary, quick: arguments.quick };
     let mut report = Report { setting: machine(), ..Report::default() };
     let mut result = Ok(());
@@ -62,6 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             eprintln!("{name}: {error:#}");
         }
     }
+    host.restore()?;
     println!("\n{}", report.markdown());
     if let Some(path) = &arguments.json {
         fs::write(path, serde_json::to_vec_pretty(&report)?)

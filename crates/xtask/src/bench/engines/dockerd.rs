@@ -12,7 +12,7 @@ use wharf_testkit::census::{Process, processes};
 use wharf_testkit::foreign::find;
 use wharf_testkit::http::Http;
 use wharf_testkit::subnet::Subnet;
-use wharf_testkit::{nft, wait};
+use wharf_testkit::wait;
 
 use super::{Engine, import, outside_containers};
 use crate::command::{quietly, words};
@@ -24,8 +24,6 @@ struct Dockerd {
     bridge: String,
     subnet: Subnet,
     process: Option<Child>,
-    forwarding: String,
-    tables: Vec<String>,
 }
 
 /// Starts dockerd where it and its command line are installed.
@@ -40,8 +38,6 @@ pub fn start() -> Result<Option<Box<dyn Engine>>> {
         bridge: format!("wd{b:02x}{c:02x}"),
         subnet,
         process: None,
-        forwarding: fs::read_to_string(FORWARDING)?,
-        tables: nft::tables().unwrap_or_default(),
     };
     // A bridge of its own: with the default one it would take over, or remove, another dockerd's docker0.
     quietly(&mut words(&format!("ip link add {} type bridge", dockerd.bridge)))?;
@@ -57,8 +53,6 @@ pub fn start() -> Result<Option<Box<dyn Engine>>> {
     }
 }
 
-const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
-
 impl Dockerd {
     fn socket_path(&self) -> PathBuf {
         self.folder.path().join("docker.sock")
@@ -66,21 +60,6 @@ impl Dockerd {
 
     fn below(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
-    }
-
-    /// What the packet filter has now and did not have before was made by dockerd.
-    fn remove_tables(&self) -> Result<()> {
-        if find("nft").is_none() {
-            return Ok(());
-        }
-        let listed = quietly(&mut words("nft list tables"))?;
-        for line in listed.lines() {
-            let name = line.split(' ').nth(2).unwrap_or_default();
-            if !self.tables.iter().any(|table| table == name) && ["nat", "filter"].contains(&name) {
-                quietly(&mut words(&format!("nft delete {line}")))?;
-            }
-        }
-        Ok(())
     }
 
     fn log(&self) -> String {
@@ -156,9 +135,7 @@ impl Dockerd {
             problems.extend(quietly(&mut self.cli(&["rm", "-f", id])).err());
         }
         problems.extend(self.stop().err());
-        problems.extend(self.remove_tables().err());
         problems.extend(quietly(&mut words(&format!("ip link delete {}", self.bridge))).err());
-        problems.extend(fs::write(FORWARDING, &self.forwarding).err().map(Into::into));
         problems.extend(remove_cgroups("docker").err());
         problems.extend(unmount_below(self.folder.path()).err());
         ensure!(problems.is_empty(), "dockerd could not be taken down: {problems:?}");
