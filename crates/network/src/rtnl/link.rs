@@ -67,6 +67,8 @@ const CREATE: i32 = libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
 const VETH_INFO_PEER: u16 = 1;
 /// `IFLA_BRPORT_MODE` of `linux/if_link.h`: hairpin mode.
 const IFLA_BRPORT_MODE: u16 = 4;
+/// `RTEXT_FILTER_SKIP_STATS` of `linux/rtnetlink.h`.
+const SKIP_STATISTICS: u32 = 1 << 3;
 const UP: u32 = libc::IFF_UP as u32;
 
 /// Creates a bridge that is up.
@@ -110,10 +112,26 @@ pub(crate) fn write_link_up(request: &mut Request, index: u32) {
     request.fixed(&header(index, UP));
 }
 
+/// Sets an interface down.
+#[cfg(test)]
+pub(crate) fn write_link_down(request: &mut Request, index: u32) {
+    request.begin(libc::RTM_NEWLINK, libc::NLM_F_ACK);
+    let mut bytes = header(index, UP);
+    bytes[8..12].fill(0);
+    request.fixed(&bytes);
+}
+
 /// Gives a bridge its MTU and hardware address and sets it up.
 pub(crate) fn write_link_change(request: &mut Request, index: u32, mtu: u32, mac: [u8; 6]) {
     write_link_up(request, index);
     request.host32(libc::IFLA_MTU, mtu).bytes(libc::IFLA_ADDRESS, &mac);
+}
+
+/// Asks for an interface, which makes the kernel (from 6.13) handle a change of its carrier at once. Otherwise it may wait for up to a second,
+/// in which nothing can be sent.
+pub(crate) fn write_settle(request: &mut Request, name: &str) {
+    request.begin(libc::RTM_GETLINK, libc::NLM_F_ACK);
+    request.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, name).host32(libc::IFLA_EXT_MASK, SKIP_STATISTICS);
 }
 
 /// Deletes an interface.
