@@ -112,10 +112,10 @@ fn fetch(port: u16) -> Option<String> {
     Some(answer.split_once("\r\n\r\n")?.1.to_owned())
 }
 
-/// The process of the default engine. It writes its id where nothing else does: into its lock.
+/// The process of the default engine.
 fn engine_pid() -> Option<i32> {
-    let lock = Path::new("/run/wharf/engine.lock");
-    let pid = std::fs::read_to_string(lock).ok()?.trim().parse().ok()?;
+    let file = Path::new("/run/wharf/engine.pid");
+    let pid = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
     Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
 }
 
