@@ -49,6 +49,12 @@ pub struct Actor {
 }
 
 impl Message {
+    /// An event of this host; times are seconds and nanoseconds since 1970.
+    pub fn new(kind: &str, action: &str, actor: Actor, time: i64, time_nano: i64) -> Self {
+        let (kind, action, scope) = (kind.to_owned(), action.to_owned(), "local".to_owned());
+        Self { kind, action, actor, scope, time, time_nano, ..Self::default() }
+    }
+
     /// Fills in what API versions before 1.52 show for containers and images.
     pub fn add_legacy(&mut self) {
         if self.kind == "container" || self.kind == "image" {

@@ -29,7 +29,15 @@ impl Events {
     pub fn publish(&self, kind: &str, action: &str, id: &str, attributes: impl IntoIterator<Item = (String, String)>) {
         let now = jiff::Timestamp::now();
         let actor = Actor { id: id.to_owned(), attributes: attributes.into_iter().collect() };
-        let message = Arc::new(Message::new(kind, action, actor, now.as_second(), nanoseconds(now)));
+        let message = Arc::new(Message {
+            kind: kind.to_owned(),
+            action: action.to_owned(),
+            actor,
+            scope: "local".to_owned(),
+            time: now.as_second(),
+            time_nano: nanoseconds(now),
+            ..Message::default()
+        });
         // The past is locked while the message goes out, so that a new listener gets each event exactly once.
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         if past.len() == REMEMBERED {

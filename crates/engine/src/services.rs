@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::container::Directory;
 use crate::event::Events;
 use crate::image::Images;
 use crate::network::Networks;
@@ -27,6 +28,8 @@ pub struct Services {
     pub volumes: Volumes,
     /// The event bus.
     pub events: Events,
+    /// Who is there.
+    pub directory: Directory,
 }
 
 /// Who this engine is.
@@ -38,10 +41,14 @@ pub struct Identity {
 }
 
 impl Services {
-    /// The cgroup of a container below every hierarchy's root.
+    /// The cgroup above those of the containers, below every hierarchy's root.
+    pub fn cgroup_parent(&self) -> String {
+        self.config.cgroup_parent.clone().unwrap_or_else(|| format!("/wharf/{}", self.identity.id))
+    }
+
+    /// The cgroup of a container, below `parent` where the person asked for one.
     pub fn cgroup_of(&self, parent: Option<&str>, container: impl std::fmt::Display) -> String {
-        let own = || self.config.cgroup_parent.clone().unwrap_or_else(|| format!("/wharf/{}", self.identity.id));
-        let parent = parent.filter(|parent| !parent.is_empty()).map_or_else(own, |parent| format!("/{}", parent.trim_matches('/')));
+        let parent = parent.map_or_else(|| self.cgroup_parent(), |parent| format!("/{}", parent.trim_matches('/')));
         format!("{}/{container}", parent.trim_end_matches('/'))
     }
 }

@@ -120,7 +120,8 @@ impl Volumes {
     pub async fn remove(&self, name: &str) -> Result<()> {
         self.find(name)?;
         let key = name.to_owned();
-        let forget = move |s: &rusqlite::Savepoint<'_>| s.execute("DELETE FROM volume WHERE name = ?1", [key]).map(drop);
+        let forget =
+            move |s: &rusqlite::Savepoint<'_>| s.execute("DELETE FROM volume WHERE name = ?1", [key]).map(drop);
         self.inner.store.write(Durability::Power, forget).await?;
         self.table().remove(name);
         let dir = self.inner.dir.join(name);
@@ -149,7 +150,8 @@ impl Volumes {
     async fn make(&self, volume: &Volume) -> Result<()> {
         let path = self.path(&volume.name);
         crate::blocking(move || {
-            std::fs::create_dir_all(&path).with_context(|| format!("cannot create the volume's folder {}", path.display()))
+            std::fs::create_dir_all(&path)
+                .with_context(|| format!("cannot create the volume's folder {}", path.display()))
         })
         .await?;
         let (name, record) = (volume.name.clone(), crate::json::write(volume)?);
@@ -168,7 +170,9 @@ fn check_driver(request: &Request) -> Result<()> {
     match request.driver.as_str() {
         "" | "local" => {}
         other => {
-            return Err(Error::not_found(format!("error looking up volume plugin {other}: plugin \"{other}\" not found")));
+            return Err(Error::not_found(format!(
+                "error looking up volume plugin {other}: plugin \"{other}\" not found"
+            )));
         }
     }
     match request.options.keys().next() {

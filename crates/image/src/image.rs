@@ -1,10 +1,14 @@
 //! What is known of one image.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use wharf_types::{Digest, Platform, Reference};
 
 use crate::{Descriptor, ImageConfig, ImageDocument};
+
+/// What Go shows for a time that nobody wrote down.
+pub(crate) const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// An image's id: the digest of its configuration document.
 pub type ImageId = Digest;
@@ -21,7 +25,7 @@ pub struct Image {
     /// The names with digests, sorted: Docker's `RepoDigests`.
     pub digests: Vec<Reference>,
     /// The configuration document, parsed.
-    pub document: ImageDocument,
+    pub document: Arc<ImageDocument>,
     /// The image that this one was committed or built from here, if it is still known.
     pub parent: Option<ImageId>,
     /// Sum of the sizes of all layers' files in bytes, as Docker's `Size`.
@@ -38,7 +42,7 @@ impl Image {
 
     /// When it was made, RFC 3339; Go's zero time where nobody wrote it down.
     pub fn created(&self) -> &str {
-        self.document.created.as_deref().unwrap_or("0001-01-01T00:00:00Z")
+        self.document.created.as_deref().unwrap_or(ZERO_TIME)
     }
 
     /// For which operating system and processor.
@@ -50,6 +54,24 @@ impl Image {
     /// The layers' digests as uncompressed content, base first.
     pub fn diff_ids(&self) -> &[Digest] {
         &self.document.rootfs.diff_ids
+    }
+
+    /// The chain ids of the layers, base first: each stands for a layer on top of all those below it (image-spec,
+    /// "Layer ChainID").
+    pub fn chain_ids(&self) -> Vec<Digest> {
+        let mut chain: Vec<Digest> = Vec::with_capacity(self.diff_ids().len());
+        for diff_id in self.diff_ids() {
+            let next = chain.last().map_or(*diff_id, |below| Digest::of(format!("{below} {diff_id}").as_bytes()));
+            chain.push(next);
+        }
+        chain
+    }
+
+    /// Whether nothing visible differs; the document follows from the id.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.id, self.size, self.parent) == (other.id, other.size, other.parent)
+            && (&self.tags, &self.digests) == (&other.tags, &other.digests)
+            && (&self.layers, &self.manifest) == (&other.layers, &other.manifest)
     }
 
     /// Docker's `RepoTags`.

@@ -8,12 +8,18 @@ mod bridge;
 mod firewall;
 mod host;
 pub mod ipam;
+#[cfg(test)]
+mod lab;
+mod netlink;
+mod nft;
 pub mod plan;
+mod rtnl;
 mod sandbox;
 mod subnet;
+mod sysctl;
 
 pub use bridge::{Bridge, BridgeConfig, bridge_mac, endpoint_mac};
 pub use firewall::{Firewall, NetworkRules};
-pub use host::{uplink_mtu, used_subnets};
-pub use sandbox::{Entered, Sandbox};
+pub use host::{link_names, remove_link, uplink_mtu, used_subnets};
+pub use sandbox::{Entered, Sandbox, sweep};
 pub use subnet::Subnet;

@@ -13,14 +13,18 @@ mod content;
 mod dir;
 mod layers;
 mod lease;
+mod removal;
 mod snapshot;
+mod temporary;
+mod usage;
 
 pub mod overlay;
 pub mod tar;
 
-pub use compression::{Compression, decompress};
+pub use compression::{Compression, Peeked, decompress};
 pub use content::{BlobInfo, ContentStore, Ingest, StagedBlob};
-pub use dir::Usage;
 pub use layers::{LayerInfo, LayerStore, StagedLayer};
 pub use lease::{Lease, Leases};
 pub use snapshot::{Snapshot, Snapshots};
+pub use temporary::Grave;
+pub use usage::Usage;

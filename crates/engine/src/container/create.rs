@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use wharf_api::container::{CreateRequest, CreateResponse, HostConfig, Resources, RestartPolicyName, UpdateRequest};
 use wharf_api::List;
+use wharf_api::container::{CreateRequest, CreateResponse, HostConfig, Resources, RestartPolicyName, UpdateRequest};
 use wharf_image::Image;
 use wharf_runtime::paths;
 use wharf_types::{Error, Id, Platform, Result, validate_name};
 
 use super::directory::Directory;
 use super::owner::Snapshot;
-use super::record::{NetworkMode, Record};
+use super::record::Record;
 use super::security::Security;
 use super::state::State;
-use super::{Containers, limits, merge, mounts, rows, signal, spec};
+use super::{Containers, copy_up, limits, merge, mounts, rows, signal, spec};
 use crate::names;
 use crate::services::Services;
 use crate::store::Durability;
@@ -94,8 +94,12 @@ impl Containers {
         let paths: Vec<String> = record.config.volumes.keys().cloned().collect();
         let host = record.host_config.clone();
         mounts::resolve(services, &self.directory, &host, paths.iter(), &mut record.mounts).await?;
-        let images = services.images.clone();
-        crate::blocking(move || images.snapshots().prepare(&id).map(drop)).await?;
+        let (images, layers, mounts) = (services.images.clone(), record.layers.clone(), record.mounts.clone());
+        crate::blocking(move || {
+            copy_up::fill(&layers, &mounts)?;
+            images.snapshots().prepare(&id).map(drop)
+        })
+        .await?;
         // A container that goes with its end need not outlive a power cut.
         let durability = if record.auto_remove() { Durability::Crash } else { Durability::Power };
         rows::insert(&services.store, record, durability).await
@@ -114,7 +118,9 @@ fn prepare(
     let config = merge::merge(request.config, image.config())?;
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         let path = &config.working_dir;
-        return Err(Error::invalid(format!("the working directory '{path}' is invalid, it needs to be an absolute path")));
+        return Err(Error::invalid(format!(
+            "the working directory '{path}' is invalid, it needs to be an absolute path"
+        )));
     }
     if !config.stop_signal.is_empty() {
         signal::parse(&config.stop_signal)?;
@@ -144,9 +150,7 @@ pub fn check_name(name: &str) -> Result<String> {
     if validate_name(bare) {
         return Ok(bare.to_owned());
     }
-    Err(Error::invalid(format!(
-        "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
-    )))
+    Err(Error::invalid(format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")))
 }
 
 fn check_host(host: &HostConfig) -> Result<()> {
@@ -162,9 +166,7 @@ fn check_host(host: &HostConfig) -> Result<()> {
         return Err(Error::invalid("invalid restart policy: maximum retry count cannot be negative"));
     }
     if policy.maximum_retry_count > 0 && policy.name != RestartPolicyName::OnFailure {
-        return Err(Error::invalid(
-            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
-        ));
+        return Err(Error::invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'"));
     }
     if host.shm_size < 0 {
         return Err(Error::invalid("SHM size can not be less than 0"));
@@ -190,9 +192,7 @@ fn resolve_references(services: &Services, directory: &Directory, host: &mut Hos
     match host.network_mode.as_str() {
         "" | "default" => host.network_mode = "bridge".into(),
         mode if mode.starts_with("container:") && published => {
-            return Err(Error::invalid(
-                "conflicting options: port publishing and the container type network mode",
-            ));
+            return Err(Error::invalid("conflicting options: port publishing and the container type network mode"));
         }
         _ => {}
     }
@@ -242,9 +242,21 @@ pub fn updated(record: &Record, request: &UpdateRequest) -> Record {
         };
     }
     take!(
-        cpu_shares, memory, nano_cpus, blkio_weight, cpu_period, cpu_quota, cpu_realtime_period, cpu_realtime_runtime,
-        cpuset_cpus, cpuset_mems, memory_reservation, memory_swap, memory_swappiness, oom_kill_disable, pids_limit
+        cpu_shares,
+        memory,
+        nano_cpus,
+        blkio_weight,
+        cpu_period,
+        cpu_quota,
+        cpu_realtime_period,
+        cpu_realtime_runtime,
+        cpuset_cpus,
+        cpuset_mems,
+        memory_reservation,
+        memory_swap,
+        memory_swappiness,
+        oom_kill_disable,
+        pids_limit
     );
     record
 }
-

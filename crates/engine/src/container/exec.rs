@@ -89,11 +89,6 @@ impl Execs {
         self.table().values().filter(lives).map(|exec| exec.id.clone()).collect()
     }
 
-    /// Forgets a container's execs.
-    pub fn forget(&self, container: Id) {
-        self.table().retain(|_, exec| exec.container != container);
-    }
-
     fn table(&self) -> MutexGuard<'_, HashMap<String, Arc<Exec>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,7 +110,12 @@ impl Containers {
         self.execs.add(Exec { id: id.clone(), container: entry.id, config, phase: watch::Sender::new(Phase::Created) });
         let record = entry.now().record;
         let attributes = record.event_attributes().into_iter().chain([("execID".to_owned(), id.clone())]);
-        self.services.events.publish("container", &format!("exec_create: {command}"), &entry.id.to_string(), attributes);
+        self.services.events.publish(
+            "container",
+            &format!("exec_create: {command}"),
+            &entry.id.to_string(),
+            attributes,
+        );
         Ok(id)
     }
 
@@ -194,10 +194,9 @@ impl Containers {
     fn check_running(&self, entry: &Entry) -> Result<()> {
         match entry.now().state.running() {
             None => Err(Error::conflict(format!("container {} is not running", entry.id))),
-            Some(running) if running.paused => Err(Error::conflict(format!(
-                "Container {} is paused, unpause the container before exec",
-                entry.id
-            ))),
+            Some(running) if running.paused => {
+                Err(Error::conflict(format!("Container {} is paused, unpause the container before exec", entry.id)))
+            }
             Some(_) => Ok(()),
         }
     }
@@ -230,7 +229,7 @@ impl ExecTicket {
 
     async fn run(self, socket: Option<OwnedFd>) -> Result<()> {
         let id = self.exec.id.clone();
-        let client = self.streams.zip(socket);
+        let client = socket.zip(self.streams);
         let process = self.process;
         let started = self.entry.ask(|reply| Request::Exec(Box::new(ExecRequest { id, process, client, reply }))).await;
         let after = match &started {
@@ -260,7 +259,9 @@ fn process(record: &Record, config: &ExecConfig) -> Result<Process> {
     Ok(Process {
         argv: config.cmd.to_vec(),
         env,
-        cwd: Some(own_or(&config.working_dir, &record.config.working_dir)).filter(|dir| !dir.is_empty()).unwrap_or("/".into()),
+        cwd: Some(own_or(&config.working_dir, &record.config.working_dir))
+            .filter(|dir| !dir.is_empty())
+            .unwrap_or("/".into()),
         user: own_or(&config.user, &record.config.user),
         additional_groups: host.group_add.to_vec(),
         tty: config.tty,

@@ -42,9 +42,9 @@ fn hosts(record: &Record, sandbox: &SandboxPlan) -> String {
     text.push_str(&extra_hosts(record));
     let SandboxPlan::Own { endpoints, .. } = sandbox else { return text };
     let hostname = record.hostname();
-    let names = match record.config.domainname.as_deref().filter(|domain| !domain.is_empty()) {
-        Some(domain) => format!("{hostname}.{domain} {hostname}"),
-        None => hostname,
+    let names = match record.config.domainname.as_str() {
+        "" => hostname,
+        domain => format!("{hostname}.{domain} {hostname}"),
     };
     for (address, _) in endpoints.iter().filter_map(|endpoint| endpoint.ipv4) {
         put_line(&mut text, &address.to_string(), &names);
@@ -101,12 +101,15 @@ fn pick(own: &[String], host: &str, keyword: &str) -> Vec<String> {
     if !own.is_empty() {
         return own.to_vec();
     }
-    let lines = host.lines().filter_map(|line| line.trim().strip_prefix(keyword)).filter(|rest| rest.starts_with([' ', '\t']));
+    let lines =
+        host.lines().filter_map(|line| line.trim().strip_prefix(keyword)).filter(|rest| rest.starts_with([' ', '\t']));
     lines.last().map(|rest| rest.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
 }
 
 fn servers(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")).filter_map(|rest| rest.split_whitespace().next())
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix("nameserver"))
+        .filter_map(|rest| rest.split_whitespace().next())
 }
 
 /// Whether a container with a network of its own can ask this server: not one on the host's loopback, nor an IPv6 one

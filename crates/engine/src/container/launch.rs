@@ -3,11 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use wharf_monitor::handle::Handle;
+use wharf_monitor::Newborn;
 use wharf_monitor::protocol::Streams;
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::spec::Resources;
-use wharf_types::{Error, Id, Result, ResultExt};
+use wharf_types::{Error, Result, ResultExt};
 
 use super::owner::Live;
 use super::record::{NetworkMode, Record};
@@ -18,7 +18,7 @@ use crate::services::Services;
 pub async fn plan(services: &Services, record: &Record) -> Result<SandboxPlan> {
     let network = match record.network_mode() {
         NetworkMode::Named(name) => services.networks.find(&name)?,
-        NetworkMode::Container(pid) => return Ok(SandboxPlan::Join(format!("/proc/{pid}/ns/net").into())),
+        NetworkMode::Container(id) => return services.directory.namespace_of(&id, "net").map(SandboxPlan::Join),
     };
     let ports = record.port_requests()?;
     let sysctls = record.network_sysctls();
@@ -32,7 +32,7 @@ pub async fn start(
     services: &Services,
     record: &Arc<Record>,
     sandbox: SandboxPlan,
-    clients: Vec<(Streams, OwnedFd)>,
+    clients: Vec<(OwnedFd, Streams)>,
 ) -> Result<(Live, i32, String)> {
     let run_dir = services.config.monitor_dir(record.id);
     let (prepared, container_dir) = (Arc::clone(record), services.config.container_dir(record.id));
@@ -43,18 +43,18 @@ pub async fn start(
     })
     .await?;
     let spec = spec::build(services, record, sandbox)?;
-    let handle = Handle::spawn(services.identity.executable.as_fd(), &run_dir).await?;
-    let (pid, started_at) = handle.start(&spec, clients).await?;
-    let events = handle.subscribe().await?;
-    Ok((Live { handle, events }, pid, started_at))
+    let newborn = Newborn::spawn(services.identity.executable.as_fd(), &run_dir)?;
+    let monitor = newborn.pid();
+    let (started, handle, events) = newborn.start(&spec, clients).await?;
+    Ok((Live { pid: monitor, handle, events }, started.pid, started.started_at))
 }
 
 /// Freezes or thaws a container's processes.
 pub async fn freeze(services: &Services, record: &Record, frozen: bool) -> Result<()> {
     let path = services.cgroup_of(record.cgroup_parent(), record.id);
     crate::blocking(move || {
-        let cgroup = wharf_runtime::cgroup::Cgroup::open(&path)?;
-        if frozen { cgroup.freeze() } else { cgroup.thaw() }
+        let group = wharf_runtime::cgroup::Group::open(&path)?;
+        if frozen { group.freeze() } else { group.thaw() }
     })
     .await
 }
@@ -62,7 +62,7 @@ pub async fn freeze(services: &Services, record: &Record, frozen: bool) -> Resul
 /// Changes the limits of a container that runs.
 pub async fn limit(services: &Services, record: &Record, resources: Resources) -> Result<()> {
     let path = services.cgroup_of(record.cgroup_parent(), record.id);
-    crate::blocking(move || wharf_runtime::cgroup::Cgroup::open(&path)?.update(&resources)).await
+    crate::blocking(move || wharf_runtime::cgroup::Group::open(&path)?.update(&resources)).await
 }
 
 /// An empty monitor folder: what an earlier run left there is known by now.
@@ -75,14 +75,4 @@ fn make_fresh(dir: &std::path::Path) -> Result<()> {
         _ => {}
     }
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
-}
-
-/// The id of the container whose network, process or IPC namespace another one joins.
-pub fn joined_container(mode: &str) -> Option<&str> {
-    mode.strip_prefix("container:")
-}
-
-/// Unused ids are refused early.
-pub fn is_id(text: &str) -> bool {
-    text.parse::<Id>().is_ok()
 }

@@ -80,9 +80,9 @@ fn check_cpu(wanted: &Wanted) -> Result<()> {
     let available = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let fail = |text: String| Err(Error::invalid(text));
     match () {
-        () if wanted.nano_cpus < 0 || wanted.nano_cpus as u64 > available * 1_000_000_000 => fail(format!(
-            "range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"
-        )),
+        () if wanted.nano_cpus < 0 || wanted.nano_cpus as u64 > available * 1_000_000_000 => {
+            fail(format!("range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"))
+        }
         () if wanted.nano_cpus > 0 && (wanted.cpu_period > 0 || wanted.cpu_quota > 0) => {
             fail("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set".into())
         }
@@ -109,8 +109,14 @@ fn throttles(wanted: &Wanted) -> Result<Vec<(String, u64, u64, u64)>> {
     let mut all = Vec::new();
     for (name, list) in lists {
         for device in list {
-            let number = std::fs::metadata(&device.path).with_context(|| format!("no such device: {}", device.path))?.rdev();
-            all.push((name.to_owned(), rustix::fs::major(number).into(), rustix::fs::minor(number).into(), device.rate));
+            let number =
+                std::fs::metadata(&device.path).with_context(|| format!("no such device: {}", device.path))?.rdev();
+            all.push((
+                name.to_owned(),
+                rustix::fs::major(number).into(),
+                rustix::fs::minor(number).into(),
+                device.rate,
+            ));
         }
     }
     Ok(all)
@@ -178,7 +184,8 @@ fn device_rule(text: &str) -> Result<DeviceRule> {
         digits => digits.parse().map(Some).map_err(|_| invalid()),
     };
     let mut words = text.split_whitespace();
-    let (Some(kind), Some(numbers), Some(access), None) = (words.next(), words.next(), words.next(), words.next()) else {
+    let (Some(kind), Some(numbers), Some(access), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
         return Err(invalid());
     };
     let (major, minor) = numbers.split_once(':').ok_or_else(invalid)?;
@@ -207,7 +214,11 @@ pub fn size(text: &str) -> Result<u64> {
         _ => return Err(Error::invalid(format!("invalid size: '{text}'"))),
     };
     let number: f64 = digits.trim().parse().map_err(|_| Error::invalid(format!("invalid size: '{text}'")))?;
-    if number.is_finite() && number >= 0.0 { Ok((number * factor as f64) as u64) } else { Err(Error::invalid(format!("invalid size: '{text}'"))) }
+    if number.is_finite() && number >= 0.0 {
+        Ok((number * factor as f64) as u64)
+    } else {
+        Err(Error::invalid(format!("invalid size: '{text}'")))
+    }
 }
 
 #[cfg(test)]

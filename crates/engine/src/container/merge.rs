@@ -18,7 +18,8 @@ pub fn merge(mut config: Config, image: &ImageConfig) -> Result<Config> {
     }
     merge_environment(&mut config, image);
     for port in image.exposed_ports.keys() {
-        let port = port.parse().map_err(|e| Error::invalid("the image exposes something that is no port").caused_by(e))?;
+        let port =
+            port.parse().map_err(|e| Error::invalid("the image exposes something that is no port").caused_by(e))?;
         config.exposed_ports.entry(port).or_insert(Empty);
     }
     for path in image.volumes.keys() {

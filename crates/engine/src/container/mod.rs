@@ -6,6 +6,8 @@
 
 mod archive;
 mod attach;
+mod commit;
+mod copy_up;
 mod create;
 mod directory;
 mod exec;
@@ -51,11 +53,14 @@ pub use view::ListOptions;
 
 pub(crate) use directory::{Directory, Entry};
 pub(crate) use owner::Live;
+pub(crate) use teardown::{find_exit, lost, sweep};
 
 /// How many wishes may wait for one owner.
 const QUEUE: usize = 64;
 /// How long a process may take to die of SIGKILL before the engine says that it does not.
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a start waits for clients that attached and whose connection has not arrived.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Seconds from the stop signal to SIGKILL unless asked otherwise.
 const STOP_TIMEOUT: i64 = 10;
 const SIGKILL: i32 = 9;
@@ -102,7 +107,7 @@ impl Containers {
         let execs = self.execs.clone();
         let on_exec_end = Arc::new(move |exec: &str, code: i32| execs.ended(exec, code));
         let owner = Owner::new(self.services.clone(), sender, queue, monitor, on_exec_end);
-        let entry = Entry { id, requests, snapshot: receiver };
+        let entry = Entry { id, requests, snapshot: receiver, promised: Arc::default() };
         self.directory.add(&name, entry.clone());
         tokio::spawn(owner.run());
         entry
@@ -118,7 +123,10 @@ impl Containers {
     /// # Errors
     /// `NotModified` when it runs already; `CommandNotFound` and `CommandNotExecutable` from within.
     pub async fn start(&self, name: &str) -> Result<()> {
-        self.directory.find(name)?.ask(Request::Start).await
+        let entry = self.directory.find(name)?;
+        // A client that attached before must see the first byte; one that does not come is not waited for.
+        drop(tokio::time::timeout(ATTACH_TIMEOUT, entry.promised.write()).await);
+        entry.ask(Request::Start).await
     }
 
     /// Asks a container to end with `signal` (or its own stop signal), and kills it after `timeout` seconds (its own,
@@ -172,7 +180,10 @@ impl Containers {
         let entry = self.directory.find(name)?;
         let number = signal::parse(signal.filter(|name| !name.is_empty()).unwrap_or("SIGKILL"))?;
         if !entry.now().state.is_live() {
-            return Err(Error::conflict(format!("cannot kill container: {name}: container {} is not running", entry.id)));
+            return Err(Error::conflict(format!(
+                "cannot kill container: {name}: container {} is not running",
+                entry.id
+            )));
         }
         // A signal that ends the container is a wish that it stays down.
         let stop = number == SIGKILL || number == signal::parse(&stop_signal_of(&entry))?;
@@ -302,6 +313,25 @@ impl Containers {
             *counts.entry(entry.snapshot.borrow().state.word()).or_default() += 1;
         }
         counts
+    }
+
+    /// Starts what its restart policy wants to run when an engine starts.
+    pub(crate) fn start_at_boot(&self) {
+        for entry in self.directory.all() {
+            let now = entry.now();
+            let wanted = match now.record.restart_policy() {
+                record::RestartPolicy::Always => true,
+                record::RestartPolicy::UnlessStopped => now.exits > 0,
+                record::RestartPolicy::No | record::RestartPolicy::OnFailure { .. } => false,
+            };
+            if wanted && now.state.exited().is_some() {
+                tokio::spawn(async move {
+                    if let Err(error) = entry.ask(Request::Start).await {
+                        tracing::warn!(container = %entry.id, error = %error.chain(), "not started again");
+                    }
+                });
+            }
+        }
     }
 
     /// Whether any container lives.

@@ -80,7 +80,9 @@ fn parse_bind(text: &str) -> Result<MountRecord> {
         _ => return Err(invalid()),
     };
     let destination = clean(destination).map_err(|_| {
-        Error::invalid(format!("invalid volume specification: '{text}': invalid mount config: mount path must be absolute"))
+        Error::invalid(format!(
+            "invalid volume specification: '{text}': invalid mount config: mount path must be absolute"
+        ))
     })?;
     if destination == "/" {
         return Err(Error::invalid(format!("{}: destination can't be '/'", invalid())));
@@ -175,7 +177,12 @@ fn tmpfs(destination: &str, options: &str) -> Result<MountRecord> {
 }
 
 /// Finds or makes what stands behind a mount.
-async fn finish(services: &Services, host: &HostConfig, mut mount: MountRecord, make_source: bool) -> Result<MountRecord> {
+async fn finish(
+    services: &Services,
+    host: &HostConfig,
+    mut mount: MountRecord,
+    make_source: bool,
+) -> Result<MountRecord> {
     match mount.kind {
         MountType::Bind if make_source && !mount.source.exists() => make_folder(&mount.source)?,
         MountType::Volume => {
@@ -194,7 +201,8 @@ async fn finish(services: &Services, host: &HostConfig, mut mount: MountRecord, 
 }
 
 fn make_folder(path: &Path) -> Result<()> {
-    std::fs::create_dir_all(path).with_context(|| format!("error while creating mount source path '{}'", path.display()))
+    std::fs::create_dir_all(path)
+        .with_context(|| format!("error while creating mount source path '{}'", path.display()))
 }
 
 fn empty(kind: MountType, destination: String) -> MountRecord {

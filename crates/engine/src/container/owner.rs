@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use wharf_monitor::handle::{EventStream, Handle};
+use wharf_monitor::handle::{Events as MonitorEvents, Handle};
 use wharf_monitor::protocol::{Event, Exit, Streams};
+use wharf_network::plan::SandboxPlan;
 use wharf_runtime::spec::{Process, Resources};
 use wharf_types::{Error, Kind, Result};
 
@@ -56,6 +57,8 @@ pub enum Request {
     Attach(Streams, OwnedFd, oneshot::Sender<Result<()>>),
     /// Run a further process.
     Exec(Box<ExecRequest>),
+    /// The ids of the execs that the monitor still knows as running.
+    RunningExecs(oneshot::Sender<Result<Vec<String>>>),
     /// Set the terminal's size, of an exec or of the first process.
     Resize {
         /// An exec's id.
@@ -85,7 +88,7 @@ pub struct ExecRequest {
     /// The process.
     pub process: Process,
     /// The client's streams and connection; `None` when detached.
-    pub client: Option<(Streams, OwnedFd)>,
+    pub client: Option<(OwnedFd, Streams)>,
     /// Where the process id goes.
     pub reply: oneshot::Sender<Result<i32>>,
 }
@@ -101,18 +104,30 @@ pub struct Owner {
     services: Services,
     snapshot: watch::Sender<Snapshot>,
     requests: mpsc::Receiver<Request>,
-    monitor: Option<Live>,
-    waiting_clients: Vec<(Streams, OwnedFd)>,
+    run: Option<Run>,
+    waiting_clients: Vec<(OwnedFd, Streams)>,
     restart: Restart,
     on_exec_end: ExecEnded,
 }
 
+/// One run of the container, from the plan to the last trace of it in the kernel.
+struct Run {
+    /// The connection to its monitor, until that closes.
+    monitor: Option<Live>,
+    /// What it holds on the network.
+    sandbox: SandboxPlan,
+    /// Whether the monitor reported the end and had nothing to complain about: it clears up by itself then.
+    tidy: bool,
+}
+
 /// A connection to a monitor that runs.
 pub struct Live {
+    /// The monitor's process id.
+    pub pid: i32,
     /// For requests.
     pub handle: Handle,
     /// What it reports; ends with the monitor.
-    pub events: EventStream,
+    pub events: MonitorEvents,
 }
 
 impl Owner {
@@ -125,7 +140,9 @@ impl Owner {
         on_exec_end: ExecEnded,
     ) -> Self {
         let restart = Restart::new(&snapshot.borrow().record);
-        Self { services, snapshot, requests, monitor, waiting_clients: Vec::new(), restart, on_exec_end }
+        let sandbox = snapshot.borrow().state.sandbox().cloned();
+        let run = sandbox.map(|sandbox| Run { monitor, sandbox, tidy: false });
+        Self { services, snapshot, requests, run, waiting_clients: Vec::new(), restart, on_exec_end }
     }
 
     /// Serves the container until it is removed or the engine ends.
@@ -136,7 +153,7 @@ impl Owner {
                     Some(request) => self.handle(request).await,
                     None => break,
                 },
-                event = next_event(&mut self.monitor) => self.on_monitor(event).await,
+                event = next_event(&mut self.run) => self.on_monitor(event).await,
                 () = self.restart.due() => self.start_again().await,
             }
         }
@@ -149,6 +166,7 @@ impl Owner {
             Request::Pause(paused, reply) => answer(reply, self.pause(paused).await),
             Request::Attach(streams, client, reply) => answer(reply, self.attach(streams, client).await),
             Request::Exec(exec) => self.exec(*exec).await,
+            Request::RunningExecs(reply) => answer(reply, self.running_execs().await),
             Request::Resize { exec, size, reply } => answer(reply, self.resize(exec, size).await),
             Request::Edit(edit, reply) => answer(reply, self.edit(edit).await),
             Request::Limit(resources, reply) => answer(reply, self.limit(*resources).await),
@@ -167,14 +185,8 @@ impl Owner {
     /// Waits out the last run's end, then makes a new monitor with a new sandbox.
     async fn start(&mut self) -> Result<()> {
         self.settle().await;
-        let record = self.record();
-        let sandbox = launch::plan(&self.services, &record).await?;
-        self.enter(State::Starting { sandbox: sandbox.clone() }, Durability::Crash).await?;
-        let clients = std::mem::take(&mut self.waiting_clients);
-        match launch::start(&self.services, &record, sandbox.clone(), clients).await {
-            Ok((live, pid, started_at)) => {
-                self.monitor = Some(live);
-                self.publish(State::Running(Running { pid, started_at, paused: false, sandbox }), |s| s.settled = false);
+        match self.launch().await {
+            Ok(()) => {
                 self.save_later();
                 self.tell("start", []);
                 Ok(())
@@ -186,17 +198,33 @@ impl Owner {
         }
     }
 
+    async fn launch(&mut self) -> Result<()> {
+        let record = self.record();
+        let sandbox = launch::plan(&self.services, &record).await?;
+        self.run = Some(Run { monitor: None, sandbox: sandbox.clone(), tidy: false });
+        self.enter(State::Starting { sandbox: sandbox.clone() }, Durability::Crash).await?;
+        let clients = std::mem::take(&mut self.waiting_clients);
+        let (live, pid, started_at) = launch::start(&self.services, &record, sandbox.clone(), clients).await?;
+        if let Some(run) = &mut self.run {
+            run.monitor = Some(live);
+        }
+        let running = Running { pid, started_at, paused: false, sandbox };
+        self.publish(State::Running(running), |snapshot| snapshot.settled = false);
+        Ok(())
+    }
+
     async fn failed_to_start(&mut self, error: &Error) -> Result<()> {
         let exited = Exited {
             exit_code: i32::from(exit_code_of_failed_start(error)),
             error: Some(error.chain()),
             ..Exited::default()
         };
-        let auto_remove = self.record().auto_remove();
-        self.services.networks.release(self.record().id);
-        self.publish(State::Exited(exited), |s| s.exits += 1);
+        // The monitor undoes what it did before it answers; whatever it could not is swept with the run.
+        self.waiting_clients.clear();
+        self.settle().await;
+        self.publish(State::Exited(exited), |snapshot| snapshot.exits += 1);
         self.save(Durability::Crash).await?;
-        if auto_remove { self.remove(true).await } else { Ok(()) }
+        if self.record().auto_remove() { self.remove(true).await } else { Ok(()) }
     }
 
     async fn start_again(&mut self) {
@@ -223,7 +251,7 @@ impl Owner {
             let word = if paused { "already paused" } else { "not paused" };
             return Err(Error::conflict(format!("Container {} is {word}", record.id)));
         }
-        launch::freeze(&self.services, record.id, paused).await?;
+        launch::freeze(&self.services, &record, paused).await?;
         running.paused = paused;
         self.enter(State::Running(running), Durability::Crash).await?;
         self.tell(if paused { "pause" } else { "unpause" }, []);
@@ -232,26 +260,29 @@ impl Owner {
 
     async fn attach(&mut self, streams: Streams, client: OwnedFd) -> Result<()> {
         self.tell("attach", []);
-        match &self.monitor {
-            Some(live) if self.state().is_live() => live.handle.attach(client, streams).await,
-            _ => {
-                self.waiting_clients.push((streams, client));
-                Ok(())
-            }
+        if let Ok(live) = self.live() {
+            return live.handle.attach(client, streams).await;
         }
+        self.waiting_clients.push((client, streams));
+        Ok(())
     }
 
     async fn exec(&mut self, request: ExecRequest) {
         let ExecRequest { id, process, client, reply } = request;
         let started = match self.running_unpaused() {
-            Ok(live) => live.handle.exec(id, process, client).await,
+            Ok(live) => live.handle.exec(&id, process, client).await.map(|started| started.pid),
             Err(error) => Err(error),
         };
         answer(reply, started);
     }
 
+    async fn running_execs(&self) -> Result<Vec<String>> {
+        let status = self.live()?.handle.status().await?;
+        Ok(status.execs.into_iter().map(|(id, _)| id).collect())
+    }
+
     async fn resize(&mut self, exec: Option<String>, (rows, columns): (u16, u16)) -> Result<()> {
-        self.live()?.handle.resize(exec, rows, columns).await?;
+        self.live()?.handle.resize(exec.as_deref(), rows, columns).await?;
         self.tell("resize", [("height".to_owned(), rows.to_string()), ("width".to_owned(), columns.to_string())]);
         Ok(())
     }
@@ -269,7 +300,7 @@ impl Owner {
     }
 
     async fn limit(&mut self, resources: Resources) -> Result<()> {
-        if self.state().is_live() { launch::limit(&self.services, self.record().id, resources).await } else { Ok(()) }
+        if self.state().is_live() { launch::limit(&self.services, &self.record(), resources).await } else { Ok(()) }
     }
 
     async fn remove(&mut self, volumes: bool) -> Result<()> {
@@ -284,6 +315,7 @@ impl Owner {
         self.settle().await;
         let exit_code = state.exited().map_or(0, |exited| exited.exit_code);
         teardown::remove(&self.services, &self.record(), volumes).await?;
+        self.services.directory.remove(self.record().id);
         self.tell("destroy", []);
         self.publish(State::Removed { exit_code }, |_| ());
         Ok(())
@@ -307,6 +339,9 @@ impl Owner {
         if exit.oom_killed {
             self.tell("oom", []);
         }
+        if let Some(run) = &mut self.run {
+            run.tidy = exit.problems.is_empty();
+        }
         self.publish(State::Exited(running.exited(exit)), |snapshot| snapshot.exits += 1);
         self.save_later();
         self.tell("die", attributes);
@@ -324,54 +359,46 @@ impl Owner {
 
     /// The connection closed: after an exit all is well, otherwise the monitor was killed.
     async fn on_monitor_gone(&mut self) {
-        self.monitor = None;
-        if let State::Running(running) = self.state() {
-            let record = self.record();
-            match teardown::find_exit(&self.services, &record).await {
-                Some(exit) => self.on_exit(&exit).await,
-                None => self.on_monitor_lost(&running).await,
-            }
+        if let Some(run) = &mut self.run {
+            run.monitor = None;
         }
-        self.after_settling().await;
-    }
-
-    async fn on_monitor_lost(&mut self, running: &Running) {
-        let exit = Exit {
-            code: 255,
-            oom_killed: false,
-            finished_at: crate::time::now(),
-            problems: vec!["its monitor ended unexpectedly, so the container was killed".to_owned()],
-        };
-        tracing::error!(container = %self.record().id, pid = running.pid, "the monitor is gone; cleaning up behind it");
-        self.on_exit(&exit).await;
+        if self.state().is_live() {
+            let record = self.record();
+            tracing::error!(container = %record.id, "the monitor is gone; cleaning up behind it");
+            self.sweep().await;
+            self.on_exit(&teardown::lost()).await;
+        } else {
+            self.sweep().await;
+        }
     }
 
     /// Waits until the last run's monitor has cleared the kernel of it; clears it ourselves if it does not.
     async fn settle(&mut self) {
-        let Some(mut live) = self.monitor.take() else { return self.after_settling().await };
-        let drain = async {
-            while let Some(event) = live.events.next().await {
-                if let Event::ExecExited { id, code } = event {
-                    (self.on_exec_end)(&id, code);
+        if let Some(mut live) = self.run.as_mut().and_then(|run| run.monitor.take()) {
+            let on_exec_end = Arc::clone(&self.on_exec_end);
+            let drain = async {
+                while let Ok(Some(event)) = live.events.next().await {
+                    if let Event::ExecExited { id, code } = event {
+                        on_exec_end(&id, code);
+                    }
                 }
+            };
+            if tokio::time::timeout(SETTLE_TIMEOUT, drain).await.is_err() {
+                tracing::warn!(container = %self.record().id, "the monitor does not end; killing it");
+                teardown::kill_monitor(live.pid, &self.services.config.monitor_dir(self.record().id));
             }
-        };
-        if tokio::time::timeout(SETTLE_TIMEOUT, drain).await.is_err() {
-            tracing::warn!(container = %self.record().id, "the monitor does not end; killing it");
-            live.handle.kill();
         }
-        self.after_settling().await;
+        self.sweep().await;
     }
 
     /// Makes sure that nothing of the last run is left, whoever took it down, and gives back what it held.
-    async fn after_settling(&mut self) {
-        if self.snapshot.borrow().settled {
-            return;
-        }
+    async fn sweep(&mut self) {
+        let Some(run) = self.run.take() else { return };
         let record = self.record();
-        let problems = teardown::sweep(&self.services, &record).await;
-        for problem in &problems {
-            tracing::warn!(container = %record.id, problem = %problem.chain(), "left over after the container's end");
+        if !run.tidy {
+            for problem in teardown::sweep(&self.services, &record, Some(&run.sandbox)).await {
+                tracing::warn!(container = %record.id, problem = %problem.chain(), "left over after the container's end");
+            }
         }
         self.services.networks.release(record.id);
         self.publish_with(|snapshot| snapshot.settled = true);
@@ -394,7 +421,7 @@ impl Owner {
         if !self.state().is_live() {
             return Err(not_running());
         }
-        self.monitor.as_ref().ok_or_else(not_running)
+        self.run.as_ref().and_then(|run| run.monitor.as_ref()).ok_or_else(not_running)
     }
 
     fn running(&self) -> Result<Running> {
@@ -463,10 +490,13 @@ fn exit_code_of_failed_start(error: &Error) -> u8 {
     }
 }
 
-/// The next event of a monitor; never, where there is none.
-async fn next_event(monitor: &mut Option<Live>) -> Option<Event> {
-    match monitor {
-        Some(live) => live.events.next().await,
+/// The next event of the run's monitor; never, where there is none.
+async fn next_event(run: &mut Option<Run>) -> Option<Event> {
+    match run.as_mut().and_then(|run| run.monitor.as_mut()) {
+        Some(live) => live.events.next().await.unwrap_or_else(|error| {
+            tracing::error!(error = %error.chain(), "the connection to a monitor broke");
+            None
+        }),
         None => std::future::pending().await,
     }
 }

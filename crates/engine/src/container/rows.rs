@@ -33,7 +33,8 @@ pub async fn update(store: &Store, snapshot: &Snapshot, durability: Durability) 
     let (id, name) = (snapshot.record.id.to_string(), snapshot.record.name.clone());
     let (record, state) = (crate::json::write(&*snapshot.record)?, crate::json::write(&snapshot.state)?);
     let write = move |s: &Savepoint<'_>| {
-        let mut statement = s.prepare_cached("UPDATE container SET name = ?2, record = ?3, state = ?4 WHERE id = ?1")?;
+        let mut statement =
+            s.prepare_cached("UPDATE container SET name = ?2, record = ?3, state = ?4 WHERE id = ?1")?;
         statement.execute((id, name, record, state)).map(drop)
     };
     store.write(durability, write).await

@@ -50,9 +50,15 @@ mod tests {
 
     #[test]
     fn signals_are_read_by_name_and_number() {
-        for (text, number) in
-            [("9", 9), ("KILL", 9), ("sigterm", 15), ("SIGRTMIN", 34), ("SIGRTMIN+3", 37), ("RTMAX-1", 63), ("WINCH", 28)]
-        {
+        for (text, number) in [
+            ("9", 9),
+            ("KILL", 9),
+            ("sigterm", 15),
+            ("SIGRTMIN", 34),
+            ("SIGRTMIN+3", 37),
+            ("RTMAX-1", 63),
+            ("WINCH", 28),
+        ] {
             assert_eq!(parse(text).unwrap(), number, "{text}");
         }
         for bad in ["", "0", "65", "-1", "SIGNONE", "RTMIN-1", "RTMIN+99", "RTMAX+1"] {

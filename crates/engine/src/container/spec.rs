@@ -24,7 +24,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const DEFAULT_SHM: u64 = 64 << 20;
 
 /// The monitor's orders for one run of a container.
-pub fn build(services: &Services, directory: &Directory, record: &Record, sandbox: SandboxPlan) -> Result<MonitorSpec> {
+pub fn build(services: &Services, record: &Record, sandbox: SandboxPlan) -> Result<MonitorSpec> {
     let host = &record.host_config;
     let security = Security::of(host)?;
     let snapshot = services.images.snapshots().get(&record.id);
@@ -35,7 +35,7 @@ pub fn build(services: &Services, directory: &Directory, record: &Record, sandbo
         mounts: mounts(services, record)?,
         shm_size: u64::try_from(host.shm_size).ok().filter(|size| *size > 0).unwrap_or(DEFAULT_SHM),
         process: process(record, &security)?,
-        namespaces: namespaces(directory, host, &sandbox)?,
+        namespaces: namespaces(&services.directory, host, &sandbox)?,
         hostname: record.hostname(),
         domainname: Some(record.config.domainname.clone()).filter(|name| !name.is_empty()),
         cgroup: Cgroup {
@@ -244,8 +244,10 @@ fn log_plan(services: &Services, record: &Record) -> Result<LogPlan> {
             compress: options.get("compress").is_some_and(|value| value == "true"),
             attrs: Vec::new(),
         }),
-        other => Err(Error::not_implemented(format!("log driver {other:?} is not there yet"))
-            .with_hint("use json-file or none")),
+        other => {
+            Err(Error::not_implemented(format!("log driver {other:?} is not there yet"))
+                .with_hint("use json-file or none"))
+        }
     }
 }
 

@@ -105,6 +105,25 @@ impl State {
         }
     }
 
+    /// A container whose monitor was found alive.
+    pub fn running_again(pid: i32, started_at: String, paused: bool, sandbox: SandboxPlan) -> Self {
+        State::Running(Running { pid, started_at, paused, sandbox })
+    }
+
+    /// What this becomes when the run ends; a start that was under way counts as a run.
+    pub fn after(&self, exit: &Exit) -> Self {
+        match self {
+            State::Running(running) => State::Exited(running.exited(exit)),
+            _ => State::Exited(Exited {
+                exit_code: exit.code,
+                finished_at: Some(exit.finished_at.clone()),
+                oom_killed: exit.oom_killed,
+                error: (!exit.problems.is_empty()).then(|| exit.problems.join("; ")),
+                ..Exited::default()
+            }),
+        }
+    }
+
     /// How the last run went, where one has ended.
     pub fn exited(&self) -> Option<&Exited> {
         match self {

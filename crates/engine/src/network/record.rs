@@ -103,7 +103,8 @@ pub(super) async fn load(store: &Store) -> Result<Vec<Network>> {
     };
     let rows = store.write(Durability::Crash, read).await?;
     let parse = |text: &String| {
-        serde_json::from_str(text).map_err(|e| Error::corrupt("a network in the state database is damaged").caused_by(e))
+        serde_json::from_str(text)
+            .map_err(|e| Error::corrupt("a network in the state database is damaged").caused_by(e))
     };
     rows.iter().map(parse).collect()
 }

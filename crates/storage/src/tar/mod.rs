@@ -1,7 +1,22 @@
 //! Tar streams: reading, unpacking into a directory descriptor, writing a tree, writing what an overlay changed.
 
-use std::ffi::OsStr;
-use std::io::{Read, Write};
+mod export;
+mod extract;
+mod header;
+mod pax;
+mod place;
+mod reader;
+mod source;
+mod sparse;
+mod whiteout;
+mod writer;
+
+pub use export::{diff, export, export_entry};
+pub(crate) use extract::{Extractor, Outcome, Style};
+pub use reader::{Entry, EntryKind, Reader, clean_path};
+pub use writer::Writer;
+
+use std::io::Read;
 use std::os::fd::BorrowedFd;
 
 use wharf_types::Result;
@@ -24,22 +39,18 @@ impl Default for Limits {
 
 /// Unpacks a plain tar stream into the folder `root` as `docker cp` does it: entries are merged into what is there,
 /// `.wh.` names mean nothing special, and nothing outside `root` is ever touched.
-pub fn extract(_stream: impl Read, _root: BorrowedFd<'_>, _limits: &Limits) -> Result<()> {
-    todo!()
+///
+/// # Errors
+/// `InvalidParameter` where a folder stands in the place of a file or the other way round, in Docker's words.
+pub fn extract(stream: impl Read, root: BorrowedFd<'_>, limits: &Limits) -> Result<()> {
+    let mut reader = Reader::new(stream, limits);
+    Extractor::new(root, Style::Merge).run(&mut reader)?;
+    reader.end()
 }
 
-/// Writes the whole tree below `root` as a tar stream in deterministic order, without `root` itself.
-pub fn export(_root: BorrowedFd<'_>, _out: impl Write) -> Result<()> {
-    todo!()
-}
-
-/// Writes one file or folder `name` of folder `parent` as a tar stream whose first entry is called `as_name`
-/// (`docker cp` from a container).
-pub fn export_entry(_parent: BorrowedFd<'_>, _name: &OsStr, _as_name: &OsStr, _out: impl Write) -> Result<()> {
-    todo!()
-}
-
-/// Writes an overlay `upper` folder as a layer: whiteouts and opaque folders in OCI's form, deterministic order.
-pub fn diff(_upper: BorrowedFd<'_>, _out: impl Write) -> Result<()> {
-    todo!()
+/// Whether an extended attribute belongs to the content. Overlay's own say how layers are stacked: from an archive,
+/// they could reach into other layers. SELinux labels belong to the host.
+pub(crate) fn xattr_travels(name: &[u8]) -> bool {
+    let is_stacking = name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
+    !is_stacking && name != b"security.selinux"
 }

@@ -1,6 +1,9 @@
 //! Images, for a caller that must not block: the image store behind `spawn_blocking`, events, and which container uses
 //! which image.
 
+mod transfer;
+mod view;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wharf_image::{Image, ImageStore};
 use wharf_storage::{Lease, Snapshots};
 use wharf_types::{Id, Result};
+
+use crate::event::Events;
+
+pub use view::invalid_reference;
 
 /// The image store; clones share it.
 #[derive(Clone)]
@@ -19,13 +26,18 @@ struct Inner {
     store: ImageStore,
     snapshots: Snapshots,
     leases: Mutex<HashMap<Id, Lease>>,
+    events: Events,
 }
 
 impl Images {
     /// Opens the store below `root`.
-    pub(crate) fn open(root: &Path, containers: &Path) -> Result<Self> {
-        let inner =
-            Inner { store: ImageStore::open(root)?, snapshots: Snapshots::open(containers)?, leases: Mutex::default() };
+    pub(crate) fn open(root: &Path, containers: &Path, events: &Events) -> Result<Self> {
+        let inner = Inner {
+            store: ImageStore::open(root)?,
+            snapshots: Snapshots::open(containers)?,
+            leases: Mutex::default(),
+            events: events.clone(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -47,6 +59,10 @@ impl Images {
     {
         let this = self.clone();
         crate::blocking(move || work(this.store())).await
+    }
+
+    pub(crate) fn tell(&self, action: &str, id: &str, name: &str) {
+        self.inner.events.publish("image", action, id, [("name".to_owned(), name.to_owned())]);
     }
 
     /// Keeps an image's layers for as long as a container exists.
