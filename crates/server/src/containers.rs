@@ -8,7 +8,7 @@ use wharf_types::{Error, Platform, Result};
 use crate::request::Call;
 use crate::response::{self, Answer, created, no_content, ok};
 use crate::route::{not_yet, page_not_found};
-use crate::{Server, downgrade, execs, logs, stats, streams, transfer};
+use crate::{Server, archive, downgrade, execs, logs, stats, streams, transfer};
 
 pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call: Call) -> Result<Answer> {
     match (method, parts) {
@@ -18,7 +18,8 @@ pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call
         (&Method::DELETE, [id]) => remove(server, id, &call).await,
         (&Method::GET, [id, action]) => read(server, id, action, call).await,
         (&Method::POST, [id, action]) => change(server, id, action, call).await,
-        (&Method::HEAD | &Method::PUT, [_, "archive"]) => Err(not_yet("copying files into containers")),
+        (&Method::HEAD, [id, "archive"]) => archive::stat(server, id, &call).await,
+        (&Method::PUT, [id, "archive"]) => archive::put(server, id, call).await,
         (&Method::GET, [_, "attach", "ws"]) => Err(not_yet("attaching by websocket")),
         _ => Err(page_not_found()),
     }
@@ -41,7 +42,7 @@ async fn read(server: &Server, id: &str, action: &str, call: Call) -> Result<Ans
             let write = move |out| async move { containers.export(&id, out).await };
             transfer::download("application/octet-stream", write).await
         }
-        "archive" => Err(not_yet("copying files out of containers")),
+        "archive" => archive::get(server, id, &call).await,
         _ => Err(page_not_found()),
     }
 }
@@ -80,7 +81,11 @@ async fn change(server: &Server, id: &str, action: &str, call: Call) -> Result<A
 async fn list(server: &Server, call: &Call) -> Result<Answer> {
     let options = ListOptions {
         all: call.query.flag("all"),
-        limit: call.query.number::<i64>("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0),
+        limit: call
+            .query
+            .number::<i64>("limit")?
+            .and_then(|limit| usize::try_from(limit).ok())
+            .filter(|limit| *limit > 0),
         size: call.query.flag("size"),
         filters: call.query.filters()?,
     };
@@ -89,14 +94,14 @@ async fn list(server: &Server, call: &Call) -> Result<Answer> {
 }
 
 async fn create(server: &Server, call: Call) -> Result<Answer> {
-    let platform = call.query.option("platform").map(|text| {
-        text.parse::<Platform>().map_err(|error| Error::invalid(format!("invalid platform: {error}")))
-    });
+    let platform = call
+        .query
+        .option("platform")
+        .map(|text| text.parse::<Platform>().map_err(|error| Error::invalid(format!("invalid platform: {error}"))));
     let name = call.query.option("name").map(|name| name.trim_start_matches('/').to_owned());
     let options = CreateOptions { name, platform: platform.transpose()? };
     let request: Option<CreateRequest> = call.optional_json().await?;
-    let request =
-        request.ok_or_else(|| Error::invalid("config cannot be empty in order to create a container"))?;
+    let request = request.ok_or_else(|| Error::invalid("config cannot be empty in order to create a container"))?;
     created(&server.engine.containers().create(options, request).await?)
 }
 

@@ -23,7 +23,9 @@ pub(crate) fn follow(server: &Server, call: &Call) -> Result<Answer> {
     let (past, live) = server.engine.events().subscribe();
     let past = past.into_iter().filter(|message| since.is_some_and(|since| time(message) >= nanoseconds(since)));
     let follower = Follower { past: past.collect(), live, filters, until, version: call.version };
-    Ok(response::json_lines(stream::unfold(follower, |mut follower| async { Some((follower.next().await?, follower)) })))
+    Ok(response::json_lines(stream::unfold(follower, |mut follower| async {
+        Some((follower.next().await?, follower))
+    })))
 }
 
 struct Follower {
@@ -70,7 +72,9 @@ async fn receive(live: &mut Receiver<Arc<Message>>) -> Option<Arc<Message>> {
     loop {
         match live.recv().await {
             Ok(message) => return Some(message),
-            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "a client reads events too slowly and missed some"),
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "a client reads events too slowly and missed some")
+            }
             Err(RecvError::Closed) => return None,
         }
     }
@@ -109,7 +113,8 @@ fn matches(filters: &Filters, message: &Message) -> bool {
 /// finds the events of its containers.
 fn is_about(message: &Message, kind: &str, wanted: &str) -> bool {
     let attribute = |key: &str| message.actor.attributes.get(key).map(String::as_str);
-    let without_tag = |name: &str| name.rsplit_once(':').is_some_and(|(name, tag)| !tag.contains('/') && name == wanted);
+    let without_tag =
+        |name: &str| name.rsplit_once(':').is_some_and(|(name, tag)| !tag.contains('/') && name == wanted);
     if kind == "image" {
         let named = |name: &str| name == wanted || without_tag(name);
         return match message.kind.as_str() {
@@ -137,12 +142,20 @@ mod tests {
         let exec = message("container", "exec_create: ls -l", &[("name", "web")]);
         let chosen = |name: &str, value: &str, message: &Message| matches(&Filters::new().with(name, value), message);
         for (name, value) in [
-            ("event", "start"), ("type", "container"), ("container", "web"), ("container", "abc"), ("image", "debian:12"),
-            ("image", "debian"), ("label", "tier=front"), ("scope", "local"),
+            ("event", "start"),
+            ("type", "container"),
+            ("container", "web"),
+            ("container", "abc"),
+            ("image", "debian:12"),
+            ("image", "debian"),
+            ("label", "tier=front"),
+            ("scope", "local"),
         ] {
             assert!(chosen(name, value, &start), "{name}={value}");
         }
-        for (name, value) in [("event", "stop"), ("type", "image"), ("container", "db"), ("image", "alpine"), ("volume", "web")] {
+        for (name, value) in
+            [("event", "stop"), ("type", "image"), ("container", "db"), ("image", "alpine"), ("volume", "web")]
+        {
             assert!(!chosen(name, value, &start), "{name}={value}");
         }
         assert!(chosen("event", "exec_create", &exec));

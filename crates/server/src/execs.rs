@@ -66,6 +66,7 @@ const STDOUT: u8 = 1;
 fn tell(client: &OwnedFd, tty: bool, error: &Error) {
     let text = format!("{}\r\n", error.chain());
     let bytes = if tty { text.into_bytes() } else { crate::logs::frame(STDOUT, text.as_bytes()) };
-    // The client may be gone; then there is nobody to tell.
-    drop(rustix::io::write(client, &bytes));
+    if let Err(error) = rustix::io::write(client, &bytes) {
+        tracing::debug!(%error, "the client was gone before it could be told");
+    }
 }

@@ -21,9 +21,7 @@ pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call
         (&Method::GET, ["get"]) => save(server, call.query.all("names").map(str::to_owned).collect()).await,
         (&Method::POST, ["prune"]) => ok(&images.prune(&call.query.filters()?, server.engine.containers()).await?),
         (&Method::GET, ["search"]) => Err(not_yet("searching registries")),
-        (&Method::GET, [name @ .., "json"]) => {
-            ok(&downgrade::image(images.inspect(&join(name))?, call.version))
-        }
+        (&Method::GET, [name @ .., "json"]) => ok(&downgrade::image(images.inspect(&join(name))?, call.version)),
         (&Method::GET, [name @ .., "history"]) => ok(&images.history(&join(name)).await?),
         (&Method::GET, [name @ .., "get"]) => save(server, vec![join(name)]).await,
         (&Method::POST, [name @ .., "tag"]) => {
@@ -124,7 +122,8 @@ fn load(server: &Server, call: Call) -> Answer {
         };
         lines.into_iter().for_each(|line| drop(sender.send(line)));
     });
-    let lines = futures_util::stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
+    let lines =
+        futures_util::stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
     response::json_lines(lines)
 }
 

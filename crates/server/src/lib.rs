@@ -7,6 +7,7 @@
 //! Streams of processes are not copied here: after the upgrade the client's own socket goes to the container's monitor
 //! (`hijack`), so that they outlive the engine.
 
+mod archive;
 mod attaching;
 mod containers;
 mod downgrade;

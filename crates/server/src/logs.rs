@@ -16,11 +16,8 @@ use crate::times;
 pub(crate) fn follow(server: &Server, id: &str, call: &Call) -> Result<Answer> {
     let options = options(&call.query)?;
     let log = server.engine.containers().logs(id, options)?;
-    let shape = Shape {
-        multiplexed: !log.tty,
-        timestamps: call.query.flag("timestamps"),
-        details: call.query.flag("details"),
-    };
+    let shape =
+        Shape { multiplexed: !log.tty, timestamps: call.query.flag("timestamps"), details: call.query.flag("details") };
     let content_type = content_type(call.version, log.tty);
     Ok(response::stream(content_type, pieces(log, shape)))
 }

@@ -35,7 +35,8 @@ pub(crate) async fn disk_usage(server: &Server, call: &Call) -> Result<Answer> {
     let wants = |kind: &str| kinds.is_empty() || kinds.contains(&kind);
     let mut usage = DiskUsage::default();
     if wants("image") {
-        usage.image_usage = Some(of_images(server.engine.images().list(&Default::default(), server.engine.containers())?));
+        usage.image_usage =
+            Some(of_images(server.engine.images().list(&Default::default(), server.engine.containers())?));
     }
     if wants("container") {
         let options = ListOptions { all: true, size: true, ..ListOptions::default() };

@@ -10,7 +10,9 @@ pub(crate) fn parameter(query: &Query, name: &str) -> Result<Option<Timestamp>> 
     match query.text(name) {
         "" | "0" => Ok(None),
         text => parse(text).map(Some).ok_or_else(|| {
-            Error::invalid(format!("invalid value {text:?} for {name}: a time is needed, as seconds since 1970 or RFC 3339"))
+            Error::invalid(format!(
+                "invalid value {text:?} for {name}: a time is needed, as seconds since 1970 or RFC 3339"
+            ))
         }),
     }
 }
