@@ -19,6 +19,7 @@ pub struct Kind {
 pub struct Format {
     template: Template,
     table: bool,
+    json: bool,
 }
 
 impl Format {
@@ -34,7 +35,7 @@ impl Format {
             },
         };
         let template = template.trim().replace("\\t", "\t").replace("\\n", "\n");
-        Ok(Self { template: Template::parse(&template)?, table })
+        Ok(Self { template: Template::parse(&template)?, table, json: format == "json" })
     }
 
     /// Whether rows must have the field, which is dear to compute.
@@ -42,9 +43,9 @@ impl Format {
         self.template.mentions(field)
     }
 
-    /// Whether this is a table with headings.
-    pub fn is_table(&self) -> bool {
-        self.table
+    /// Whether rows are wanted as JSON documents.
+    pub fn is_json(&self) -> bool {
+        self.json
     }
 
     /// All rows, each on a line of its own, aligned and with headings if it is a table.

@@ -11,6 +11,7 @@ mod printf;
 mod value;
 
 pub use exec::ROW_KIND;
+pub use printf::quote;
 pub use value::{Map, Value};
 
 use std::fmt;
