@@ -76,7 +76,8 @@ impl Caller {
                     Some((&FAILURE, report)) => return Err(read_report(report)),
                     _ => return Err(Error::system("the new process sent nonsense")),
                 },
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Err(died()),
+                // It ended with messages of ours unread, of which the kernel tells before it hands out those of its own.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
                 Err(error) => return Err(error).context("cannot hear from the new process"),
             }
         }
