@@ -162,3 +162,20 @@ fn the_host_sees_no_mount_of_a_container() {
     let (_running, _reader) = fixture.start().unwrap();
     assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count(), before);
 }
+
+/// A kernel of before 5.12 and 5.11: the filter is on this thread, from which the container is cloned.
+#[test]
+fn without_mount_setattr_and_close_range() {
+    use wharf_runtime::seccomp::Profile;
+    let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mount_setattr", "close_range"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]}"#;
+    wharf_sys::seccomp::install(&Profile::parse(profile).unwrap().filter(0).unwrap(), false).unwrap();
+    let script = "cat /proc/mounts; touch /x; touch /ro/x; ls /proc/self/fd | wc -l";
+    let mut fixture = Fixture::new(script);
+    fixture.spec.readonly_root = true;
+    fixture.spec.mounts = vec![bind(&fixture.image(), "/ro")];
+    fixture.spec.mounts[0].readonly = true;
+    let output = fixture.output();
+    assert!(output.contains("/proc/sys proc ro,nosuid,nodev,noexec,relatime"), "{output}");
+    assert!(output.ends_with("touch: /x: Read-only file system\ntouch: /ro/x: Read-only file system\n4\n"), "{output}");
+}
