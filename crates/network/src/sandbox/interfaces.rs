@@ -10,7 +10,7 @@ use wharf_types::{Error, Kind, Result, ResultExt};
 use crate::netlink::{Request, accept};
 use crate::plan::EndpointPlan;
 use crate::rtnl::{
-    PeerSpec, Rtnl, VethSpec, write_address, write_default_route, write_delete_link, write_hairpin, write_link_up,
+    PeerSpec, Rtnl, VethSpec, write_address, write_default_route, write_delete_link, write_link_up, write_port_up,
     write_settle, write_veth,
 };
 use crate::sysctl;
@@ -102,7 +102,7 @@ fn creation(host: &Rtnl, namespace: BorrowedFd<'_>, endpoints: &[EndpointPlan]) 
             &VethSpec { name: &endpoint.host_name, bridge, mtu: endpoint.mtu },
             &PeerSpec { name: &endpoint.container_name, mac: endpoint.mac, namespace },
         );
-        write_hairpin(&mut request, &endpoint.host_name);
+        write_port_up(&mut request, &endpoint.host_name);
     }
     Ok(request)
 }
