@@ -1,5 +1,7 @@
 //! Writing trees out, overlay mounts, and deleting.
 
+#![allow(clippy::unwrap_used)] // a test says what is wrong by where it fails
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;

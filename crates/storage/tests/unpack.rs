@@ -1,5 +1,7 @@
 //! Unpacking layers: what comes out on disk, and that nothing ever leaves the layer's own folder.
 
+#![allow(clippy::unwrap_used)] // a test says what is wrong by where it fails
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
