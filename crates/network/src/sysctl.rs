@@ -2,13 +2,18 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wharf_types::{Error, Result, ResultExt};
 
 /// Writes a parameter given as a path below `/proc/sys/net`.
 pub(crate) fn write(path: &str, value: &str) -> io::Result<()> {
     fs::write(PathBuf::from("/proc/sys/net").join(path), value)
+}
+
+/// Whether the kernel has IPv6 at all: not when it was switched off at boot.
+pub(crate) fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
 }
 
 /// Writes a parameter that the kernel may lack (IPv6 switched off at boot): then there is nothing to set.

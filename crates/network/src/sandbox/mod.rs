@@ -6,13 +6,13 @@ mod ports;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use wharf_types::{Error, Result, ResultExt};
+use wharf_types::{Error, Result};
 
 pub use self::namespace::Entered;
 use crate::firewall::Firewall;
-use crate::netlink::{Request, Socket};
+use crate::netlink::Socket;
 use crate::plan::{EndpointPlan, PortPlan, SandboxPlan};
-use crate::rtnl::{LOOPBACK, Rtnl, write_link_up};
+use crate::rtnl::Rtnl;
 
 /// The network side of one running container. Only for a thread (the monitor's only one) that may change its network namespace.
 ///
@@ -62,7 +62,7 @@ struct Closed {
 }
 
 impl Sandbox {
-    /// Reserves the host ports and makes the namespace (or opens the one to join), with loopback up and the kernel parameters set. Fast:
+    /// Reserves the host ports and makes the namespace (or opens the one to join), with the kernel parameters set. Fast:
     /// no interface is created yet. The caller is in the host's namespace before and after.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Sandbox {
         self.namespace().map_or_else(|| Ok(Entered::nowhere()), Entered::enter)
     }
 
-    /// Creates the interfaces, addresses and routes and publishes the ports. After this the container's network works.
+    /// Sets loopback up, creates the interfaces, addresses and routes and publishes the ports. After this the container's network works.
     /// On an error, call [`Sandbox::close`].
     ///
     /// # Errors
@@ -104,6 +104,8 @@ impl Sandbox {
             interfaces::create(&host, own.namespace.as_fd(), endpoints)?;
             interfaces::configure(&own.inside, endpoints)?;
             interfaces::settle(&host, endpoints)?;
+        } else {
+            interfaces::configure(&own.inside, endpoints)?;
         }
         own.set_waiting_parameters()?;
         if !ports.is_empty() {
@@ -191,9 +193,6 @@ impl Own {
             firewall: None,
             linked: false,
         };
-        let mut request = Request::new();
-        write_link_up(&mut request, LOOPBACK);
-        own.inside.apply(&mut request).context("cannot set the loopback interface up")?;
         inside.leave()?;
         Ok(own)
     }
