@@ -37,8 +37,8 @@ pub(crate) fn read(path: &str) -> Result<String> {
     fs::read_to_string(PathBuf::from("/proc/sys/net").join(path)).with_context(|| format!("cannot read net/{path}"))
 }
 
-/// The path of a parameter in its dotted form, `net.ipv4.ip_forward`. As with sysctl(8), a slash in the name stands for a dot of an
-/// interface's name.
+/// The path of a parameter in its dotted form, `net.ipv4.ip_forward`. As with sysctl(8), a slash in the name stands
+/// for a dot of an interface's name.
 ///
 /// # Errors
 /// `InvalidParameter` for a name outside of `net.` or one that would leave the folder.

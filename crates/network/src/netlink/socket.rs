@@ -57,7 +57,8 @@ impl Socket {
         open().context("cannot open a netlink socket")
     }
 
-    /// Sends messages of which at least the one numbered `last` asks for an acknowledgement, and returns the refusals, in order.
+    /// Sends messages of which at least the one numbered `last` asks for an acknowledgement, and returns the
+    /// refusals, in order.
     ///
     /// # Errors
     /// `System` when the socket itself fails.
@@ -74,8 +75,8 @@ impl Socket {
         if answered || !refusals.is_empty() { Ok(refusals) } else { Err(silence()) }
     }
 
-    /// Sends one request for objects, which `build` writes, and collects what `each` makes of every object's payload. Begins anew when the
-    /// objects changed during the dump.
+    /// Sends one request for objects, which `build` writes, and collects what `each` makes of every object's payload.
+    /// Begins anew when the objects changed during the dump.
     pub(crate) fn dump<T>(
         &self,
         mut build: impl FnMut(&mut Request),
@@ -120,8 +121,8 @@ impl Socket {
         self.0.send_to(bytes, &SocketAddr::new(0, 0), 0).map(drop)
     }
 
-    /// The kernel handles a request within the sending call and goes on with a dump within the receiving one, so that an empty queue
-    /// means the end: nothing here can wait for ever.
+    /// The kernel handles a request within the sending call and goes on with a dump within the receiving one, so that
+    /// an empty queue means the end: nothing here can wait for ever.
     fn exchange(&self, request: &mut Request, mut each: impl FnMut(&Message<'_>) -> Progress) -> Result<()> {
         self.send(request.finish()).context("cannot send a netlink message")?;
         let mut buffer = Vec::with_capacity(32 * 1024);

@@ -105,8 +105,8 @@ fn write_one_queue(request: &mut Request) {
     request.host32(libc::IFLA_NUM_TX_QUEUES, 1).host32(libc::IFLA_NUM_RX_QUEUES, 1);
 }
 
-/// Sets a bridge port up. It needs no link-local address; and it may send frames back to where they came from: with br_netfilter, a
-/// container that talks to its own published port needs that.
+/// Sets a bridge port up. It needs no link-local address; and it may send frames back to where they came from: with
+/// br_netfilter, a container that talks to its own published port needs that.
 pub(crate) fn write_port_up(request: &mut Request, name: &str, has_ipv6: bool) {
     request.begin(libc::RTM_NEWLINK, libc::NLM_F_ACK);
     request.fixed(&header(0, UP)).string(libc::IFLA_IFNAME, name);
@@ -142,8 +142,8 @@ pub(crate) fn write_link_change(request: &mut Request, index: u32, mtu: u32, mac
     request.host32(libc::IFLA_MTU, mtu).bytes(libc::IFLA_ADDRESS, &mac);
 }
 
-/// Asks for an interface, which makes the kernel (from 6.13) handle a change of its carrier at once. Otherwise it may wait for up to a second,
-/// in which nothing can be sent.
+/// Asks for an interface, which makes the kernel (from 6.13) handle a change of its carrier at once. Otherwise it may
+/// wait for up to a second, in which nothing can be sent.
 pub(crate) fn write_settle(request: &mut Request, name: &str) {
     request.begin(libc::RTM_GETLINK, libc::NLM_F_ACK);
     request.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, name).host32(libc::IFLA_EXT_MASK, SKIP_STATISTICS);

@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(4);
 
-/// Sets the kernel parameters of the calling thread's (new) namespace: first wharf's own, then the container's. Returns those that belong
-/// to an interface which does not exist yet.
+/// Sets the kernel parameters of the calling thread's (new) namespace: first wharf's own, then the container's.
+/// Returns those that belong to an interface which does not exist yet.
 ///
 /// # Errors
 /// `InvalidParameter` for a parameter that does not take its value.
@@ -83,7 +83,8 @@ fn set_parameter(name: &str, value: &str) -> Result<bool> {
 pub(super) fn create(host: &Rtnl, namespace: BorrowedFd<'_>, endpoints: &[EndpointPlan]) -> Result<()> {
     let mut refusals = host.send(&mut creation(host, namespace, endpoints)?)?;
     if refusals.iter().any(|refusal| refusal.errno == libc::EEXIST) {
-        // Of an earlier run that the kernel, or someone inside, has not let go of yet. The names are this container's alone.
+        // Of an earlier run that the kernel, or someone inside, has not let go of yet. The names are this container's
+        // alone.
         remove(host, endpoints)?;
         refusals = host.send(&mut creation(host, namespace, endpoints)?)?;
     }
