@@ -232,6 +232,11 @@ impl Firewall {
     }
 }
 
+/// Whether these ports can be published at all.
+pub(crate) fn check(ports: &[PortPlan]) -> Result<()> {
+    ports.iter().try_for_each(|port| elements::of_port(port).map(drop))
+}
+
 fn refused(refusals: &[Refusal], number: u32, errno: i32) -> bool {
     refusals.iter().any(|refusal| refusal.sequence == number && refusal.errno == errno)
 }

@@ -199,10 +199,8 @@ fn what_cannot_be_published_is_refused() {
         let net = Net(1);
         let firewall = Net::up(&[Net(1)]);
         for host_ip in [Ipv6Addr::LOCALHOST, Ipv6Addr::UNSPECIFIED] {
-            let mut sandbox =
-                Sandbox::create(own(vec![net.endpoint(2)], vec![tcp(host_ip, 80, net.address(2))])).unwrap();
-            assert_eq!(sandbox.configure().unwrap_err().kind(), Kind::NotImplemented);
-            let _ = sandbox.close();
+            let plan = own(vec![net.endpoint(2)], vec![tcp(host_ip, 80, net.address(2))]);
+            assert_eq!(Sandbox::create(plan).unwrap_err().kind(), Kind::NotImplemented);
         }
         assert_eq!(firewall.list_published().unwrap(), []);
     });

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use wharf_types::{Error, Result};
 
 pub use self::namespace::Entered;
-use crate::firewall::Firewall;
+use crate::firewall::{self, Firewall};
 use crate::netlink::Socket;
 use crate::plan::{EndpointPlan, PortPlan, SandboxPlan};
 use crate::rtnl::Rtnl;
@@ -68,12 +68,14 @@ impl Sandbox {
     ///
     /// # Errors
     /// `Conflict` with Docker's text `Bind for 0.0.0.0:8080 failed: port is already allocated` when a port is taken;
-    /// `InvalidParameter` for a kernel parameter that does not exist or does not take its value.
+    /// `InvalidParameter` for a kernel parameter that does not take its value; `NotImplemented` for a port that cannot be
+    /// published, see [`Firewall::publish`].
     pub fn create(plan: SandboxPlan) -> Result<Sandbox> {
         let state = match &plan {
             SandboxPlan::Host => State::Host,
             SandboxPlan::Join(path) => State::Joined(namespace::open(path)?),
             SandboxPlan::Own { endpoints, ports, sysctls, .. } => {
+                firewall::check(ports)?;
                 let held = ports::reserve(ports)?;
                 State::Own(Own::create(endpoints, sysctls, held)?)
             }
@@ -94,7 +96,8 @@ impl Sandbox {
     /// container's network works. On an error, call [`Sandbox::close`].
     ///
     /// # Errors
-    /// `NotFound` when a bridge or the firewall's table is missing, `Conflict` when an interface's name is taken.
+    /// `NotFound` when a bridge or the firewall's table is missing, `InvalidParameter` for a kernel parameter that does
+    /// not exist.
     pub fn configure(&mut self) -> Result<()> {
         let (State::Own(own), SandboxPlan::Own { endpoints, ports, table, .. }) = (&mut self.state, &self.plan) else {
             return Ok(());
