@@ -11,6 +11,7 @@ mod deb;
 mod deb822;
 mod download;
 mod dpkg;
+mod engine;
 mod export;
 mod fetch;
 mod image;
@@ -39,5 +40,6 @@ pub use progress::{Event, Phase, Progress};
 pub use target::{ByteStream, ContainerRequest, ExistingImage, ImportRequest, Target};
 
 pub(crate) fn cancelled() -> wharf_types::Error {
-    wharf_types::Error::unavailable("interrupted").with_hint("nothing is left behind; downloads are kept for the next time")
+    wharf_types::Error::unavailable("interrupted")
+        .with_hint("nothing is left behind; downloads are kept for the next time")
 }

@@ -2,8 +2,8 @@
 
 use crate::deb::Deb;
 use crate::dpkg::{Database, Unpacked, md5};
-use crate::plan::Chosen;
 use crate::layout::{Layout, clean};
+use crate::plan::Chosen;
 use std::collections::HashMap;
 use std::io::{Cursor, Read, Write};
 use tar::{Builder, EntryType, Header};
@@ -30,7 +30,13 @@ impl<W: Write> RootFs<W> {
     /// Begins with the folders and links that must be there before anything else. `first` is the package that
     /// defines the layout (base-files): where it brings the links itself, none are made.
     pub fn new(out: W, architecture: &str, first: &Deb, time: u64) -> Result<Self> {
-        let mut root = Self { tar: Builder::new(out), layout: Layout::of(architecture), seen: HashMap::new(), packages: Vec::new(), time };
+        let mut root = Self {
+            tar: Builder::new(out),
+            layout: Layout::of(architecture),
+            seen: HashMap::new(),
+            packages: Vec::new(),
+            time,
+        };
         root.folder("usr", 0o755)?;
         if !brings_links(first)? {
             for (name, target) in Layout::of(architecture).links() {
@@ -45,7 +51,10 @@ impl<W: Write> RootFs<W> {
     pub fn add(&mut self, package: &Chosen, mut deb: Deb) -> Result<()> {
         let mut unpacked = Unpacked::new(&deb)?;
         if unpacked.name != package.name || unpacked.version != package.version {
-            return Err(Error::corrupt(format!("the mirror serves another package in place of {} {}", package.name, package.version)));
+            return Err(Error::corrupt(format!(
+                "the mirror serves another package in place of {} {}",
+                package.name, package.version
+            )));
         }
         let data = std::mem::take(&mut deb.data);
         let replaces = deb822_names(&deb.control, "Replaces");
@@ -57,7 +66,12 @@ impl<W: Write> RootFs<W> {
         Ok(())
     }
 
-    fn add_entry(&mut self, entry: &mut tar::Entry<'_, impl Read>, unpacked: &mut Unpacked, replaces: &[String]) -> Result<()> {
+    fn add_entry(
+        &mut self,
+        entry: &mut tar::Entry<'_, impl Read>,
+        unpacked: &mut Unpacked,
+        replaces: &[String],
+    ) -> Result<()> {
         let name = text(&entry.path_bytes())?;
         let name = clean(&name).ok_or_else(|| Error::corrupt(format!("the path '{name}' leads outside")))?;
         unpacked.paths.push(if name.is_empty() { "/.".to_owned() } else { format!("/{name}") });
@@ -95,7 +109,8 @@ impl<W: Write> RootFs<W> {
     }
 
     fn hard_target(&self, target: &str, name: &str, unpacked: &mut Unpacked) -> Result<String> {
-        let target = clean(target).ok_or_else(|| Error::corrupt(format!("the link target '{target}' leads outside")))?;
+        let target =
+            clean(target).ok_or_else(|| Error::corrupt(format!("the link target '{target}' leads outside")))?;
         if let Some(digest) = unpacked.digests.get(&format!("/{target}")).cloned() {
             unpacked.digests.insert(format!("/{name}"), digest);
         }
@@ -207,7 +222,9 @@ impl<W: Write> RootFs<W> {
 fn brings_links(deb: &Deb) -> Result<bool> {
     for entry in tar::Archive::new(Cursor::new(&deb.data)).entries()? {
         let entry = entry?;
-        if entry.header().entry_type() == EntryType::Symlink && clean(&text(&entry.path_bytes())?).as_deref() == Some("bin") {
+        if entry.header().entry_type() == EntryType::Symlink
+            && clean(&text(&entry.path_bytes())?).as_deref() == Some("bin")
+        {
             return Ok(true);
         }
     }
@@ -215,7 +232,8 @@ fn brings_links(deb: &Deb) -> Result<bool> {
 }
 
 fn deb822_names(control: &str, field: &str) -> Vec<String> {
-    let value = crate::deb822::Paragraph::parse(control.trim_start()).and_then(|fields| fields.get(field)).unwrap_or_default();
+    let value =
+        crate::deb822::Paragraph::parse(control.trim_start()).and_then(|fields| fields.get(field)).unwrap_or_default();
     crate::relation::groups(value).flatten().map(|relation| relation.name.to_owned()).collect()
 }
 

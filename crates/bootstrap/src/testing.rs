@@ -1,6 +1,8 @@
 //! What tests need: keys that sign, and packages.
 
-use pgp::composed::{ArmorOptions, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey, SubkeyParamsBuilder};
+use pgp::composed::{
+    ArmorOptions, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey, SubkeyParamsBuilder,
+};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{KeyFlags, Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData, UserId};
 use pgp::ser::Serialize;
@@ -32,7 +34,9 @@ impl TestKey {
         params.key_type(KeyType::Ed25519Legacy).can_certify(true).can_sign(!subkey).created_at(created);
         params.primary_user_id("Test <test@example.org>".into());
         if subkey {
-            params.subkey(SubkeyParamsBuilder::default().key_type(KeyType::Ed25519Legacy).can_sign(true).build().unwrap());
+            params.subkey(
+                SubkeyParamsBuilder::default().key_type(KeyType::Ed25519Legacy).can_sign(true).build().unwrap(),
+            );
         }
         let secret = params.build().unwrap().generate(rand::thread_rng()).unwrap();
         let public = secret.to_public_key();
@@ -50,7 +54,8 @@ impl TestKey {
         config.hashed_subpackets.push(Subpacket::regular(SubpacketData::KeyExpirationTime(seconds)).unwrap());
         let id = UserId::from_str(Default::default(), "Test").unwrap();
         let primary = &key.secret.primary_key;
-        let signature = config.sign_certification(primary, &key.public.primary_key, &Password::empty(), Tag::UserId, &id).unwrap();
+        let signature =
+            config.sign_certification(primary, &key.public.primary_key, &Password::empty(), Tag::UserId, &id).unwrap();
         key.public.details.users = vec![id.into_signed(signature)];
         key
     }
@@ -132,7 +137,8 @@ pub struct DebBuilder {
 
 impl DebBuilder {
     pub fn new(name: &str, version: &str) -> Self {
-        let control = format!("Package: {name}\nVersion: {version}\nArchitecture: {}\n", crate::options::host_architecture());
+        let control =
+            format!("Package: {name}\nVersion: {version}\nArchitecture: {}\n", crate::options::host_architecture());
         let mut data = tar::Builder::new(Vec::new());
         append(&mut data, "./", EntryKind::Folder);
         Self { control, scripts: tar::Builder::new(Vec::new()), data, compression: "xz".into() }
@@ -183,8 +189,16 @@ impl DebBuilder {
         let ending = if self.compression.is_empty() { String::new() } else { format!(".{}", self.compression) };
         let mut deb = b"!<arch>\n".to_vec();
         ar_member(&mut deb, "debian-binary", b"2.0\n");
-        ar_member(&mut deb, &format!("control.tar{ending}"), &compress(&self.compression, &self.scripts.into_inner().unwrap()));
-        ar_member(&mut deb, &format!("data.tar{ending}"), &compress(&self.compression, &self.data.into_inner().unwrap()));
+        ar_member(
+            &mut deb,
+            &format!("control.tar{ending}"),
+            &compress(&self.compression, &self.scripts.into_inner().unwrap()),
+        );
+        ar_member(
+            &mut deb,
+            &format!("data.tar{ending}"),
+            &compress(&self.compression, &self.data.into_inner().unwrap()),
+        );
         deb
     }
 }
@@ -228,7 +242,9 @@ pub fn compress(compression: &str, plain: &[u8]) -> Vec<u8> {
     use std::io::Read;
     let mut packed = Vec::new();
     match compression {
-        "gz" => drop(flate2::read::GzEncoder::new(plain, flate2::Compression::fast()).read_to_end(&mut packed).unwrap()),
+        "gz" => {
+            drop(flate2::read::GzEncoder::new(plain, flate2::Compression::fast()).read_to_end(&mut packed).unwrap())
+        }
         "xz" => drop(liblzma::read::XzEncoder::new(plain, 1).read_to_end(&mut packed).unwrap()),
         "zst" => packed = zstd::encode_all(plain, 1).unwrap(),
         _ => packed.extend_from_slice(plain),
