@@ -49,6 +49,10 @@ pub struct Timings {
 
 /// How many of the last lines of a failed configuration are shown.
 const LOG_LINES: usize = 20;
+/// More than any configuration writes.
+const ALL_LINES: usize = 100_000;
+/// How often the log is looked at.
+const WATCH: Duration = Duration::from_millis(400);
 
 /// Makes the image that the options ask for. After `cancel`, or when anything fails, no container and no image is
 /// left behind.
@@ -141,7 +145,7 @@ impl<T: Target> Work<'_, T> {
     async fn complete_in(&mut self, plan: &Plan, unpacked: &str, container: &str) -> Result<(String, u64)> {
         let start = Instant::now();
         self.progress.report(Event::Begin(Phase::Configure));
-        self.unless_cancelled(self.configure(unpacked, container)).await?;
+        self.unless_cancelled(self.configure(unpacked, container, plan.all().count() as u64)).await?;
         self.timings.configure = start.elapsed();
         let start = Instant::now();
         self.progress.report(Event::Begin(Phase::Import));
@@ -150,7 +154,7 @@ impl<T: Target> Work<'_, T> {
         Ok(done)
     }
 
-    async fn configure(&self, unpacked: &str, container: &str) -> Result<()> {
+    async fn configure(&self, unpacked: &str, container: &str, packages: u64) -> Result<()> {
         let request = ContainerRequest {
             name: container.to_owned(),
             image: unpacked.to_owned(),
@@ -159,12 +163,29 @@ impl<T: Target> Work<'_, T> {
         };
         self.target.create(request).await.context("cannot create the container that configures the packages")?;
         self.target.start(container).await.context("cannot start the container that configures the packages")?;
-        let code = self.target.wait(container).await?;
+        let code = tokio::select! {
+            code = self.target.wait(container) => code?,
+            never = self.watch(container, packages) => match never {},
+        };
         if code == 0 {
             return Ok(());
         }
         let log = self.target.logs(container, LOG_LINES).await.unwrap_or_else(|error| error.to_string());
         Err(Error::system(format!("the packages cannot be configured (exit code {code}):\n{}", log.trim_end())))
+    }
+
+    /// Follows dpkg by its log, without end. Failing to see the log is no failure of the work.
+    async fn watch(&self, container: &str, total: u64) -> std::convert::Infallible {
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(WATCH).await;
+            let log = self.target.logs(container, ALL_LINES).await.unwrap_or_default();
+            let done = (log.lines().filter(|line| line.starts_with("Setting up ")).count() as u64).min(total);
+            if done > before {
+                self.progress.report(Event::Advance { phase: Phase::Configure, done, total });
+                before = done;
+            }
+        }
     }
 
     /// Streams the container's files through the filter into the final image.

@@ -158,7 +158,8 @@ problems=$(dpkg --audit)
 [ ! -e /etc/machine-id ] || : >/etc/machine-id
 rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/cache/ldconfig/aux-cache /tmp/* /var/tmp/*
 rm -f $db/*-old $db/lock* $db/triggers/Lock /var/cache/debconf/*-old /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/.pwd.lock
-find /var/log -type f -exec rm -f {} +
+rm -rf /var/log/apt/* /var/log/*.log
+find /var/log -type f -exec truncate --size=0 {} +
 mkdir -p /var/cache/apt/archives/partial /var/lib/apt/lists/partial
 "#;
 

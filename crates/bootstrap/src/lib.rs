@@ -14,6 +14,8 @@ mod dpkg;
 mod engine;
 mod export;
 mod fetch;
+#[cfg(test)]
+mod flow_tests;
 mod image;
 mod index;
 mod keyring;
@@ -30,6 +32,8 @@ mod resolve;
 mod rootfs;
 mod sources;
 mod target;
+#[cfg(test)]
+mod test_mirror;
 #[cfg(test)]
 mod testing;
 mod version;
