@@ -57,6 +57,13 @@ pub struct RootFs {
     pub diff_ids: Vec<Digest>,
 }
 
+impl RootFs {
+    /// These layers, base first.
+    pub fn of(diff_ids: Vec<Digest>) -> Self {
+        Self { kind: "layers".to_owned(), diff_ids }
+    }
+}
+
 /// One step of an image's making.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use wharf_storage::{ContentStore, Grave, LayerStore, Lease, Leases, StagedBlob, StagedLayer};
 use wharf_types::{DEFAULT_TAG, Digest, Error, Kind, Reference, Result, ResultExt};
 
-use crate::catalog::{Catalog, Entry, Referenced};
+use crate::catalog::{Catalog, Content, Entry, Referenced};
 use crate::{Descriptor, HistoryEntry, Image, ImageId};
 
 /// All images of an engine.
@@ -235,6 +235,15 @@ impl ImageStore {
         drop(collecting);
         drop(graves);
         Ok(collected)
+    }
+
+    /// Keeps everything of an image.
+    pub(crate) fn lease_blobs(&self, content: &Content, image: &Image) -> Lease {
+        let _collecting = self.spare_content();
+        let mut lease = self.lease_of(image);
+        let layers = content.manifest.layers.iter().map(|layer| layer.digest);
+        layers.chain([content.id, image.manifest.digest]).for_each(|blob| lease.hold(blob));
+        lease
     }
 
     pub(crate) fn is_leased(&self, digest: &Digest) -> bool {

@@ -71,8 +71,8 @@ fn one(times: &mut Times, number: u16) -> Result<()> {
     times.of("enter+leave", || sandbox.enter()?.leave())?;
     times.of(&format!("configure{suffix}"), || sandbox.configure())?;
     times.add(&format!("whole start{suffix}"), start.elapsed());
-    let errors = times.of(&format!("close{suffix}"), || Ok(sandbox.close()))?;
-    let late = times.of(&format!("finish{suffix}"), || Ok(sandbox.finish()))?;
+    let errors = times.of(&format!("release{suffix}"), || Ok(sandbox.release()))?;
+    let late = times.of(&format!("close{suffix}"), || Ok(sandbox.close()))?;
     errors.into_iter().chain(late).next().map_or(Ok(()), Err)
 }
 

@@ -4,10 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use wharf_types::{Error, Result, ResultExt};
 
+use crate::host::remove_link;
 use crate::netlink::Request;
-use crate::rtnl::{
-    AddressInfo, BridgeSpec, LinkInfo, Rtnl, write_address, write_bridge, write_delete_link, write_link_change,
-};
+use crate::rtnl::{AddressInfo, BridgeSpec, LinkInfo, Rtnl, write_address, write_bridge, write_link_change};
 use crate::subnet::Subnet;
 use crate::sysctl;
 
@@ -85,12 +84,7 @@ impl Bridge {
         if find(&rtnl, name)?.is_none() {
             return Ok(());
         }
-        let mut request = Request::new();
-        write_delete_link(&mut request, name);
-        match rtnl.apply(&mut request) {
-            Err(error) if error.kind() == wharf_types::Kind::NotFound => Ok(()),
-            removed => removed.with_context(|| format!("cannot remove the bridge {name}")),
-        }
+        remove_link(name)
     }
 
     /// Names of all bridges of the host that begin with `prefix`.

@@ -1,8 +1,9 @@
 //! What the host's own network looks like.
 
-use wharf_types::{Result, ResultExt};
+use wharf_types::{Kind, Result, ResultExt};
 
-use crate::rtnl::{RouteInfo, Rtnl};
+use crate::netlink::Request;
+use crate::rtnl::{RouteInfo, Rtnl, write_delete_link};
 use crate::subnet::Subnet;
 
 /// Ethernet's usual MTU in bytes, for a host without a default route.
@@ -41,6 +42,28 @@ pub fn used_subnets() -> Result<Vec<Subnet>> {
     used.sort_unstable();
     used.dedup();
     Ok(used)
+}
+
+/// Names of the host's interfaces that begin with `prefix`, for the census and for finding those of containers that are gone.
+///
+/// # Errors
+/// `System` when the kernel does not answer.
+pub fn link_names(prefix: &str) -> Result<Vec<String>> {
+    let links = Rtnl::open()?.links().context("cannot list the host's interfaces")?;
+    Ok(links.into_iter().map(|link| link.name).filter(|name| name.starts_with(prefix)).collect())
+}
+
+/// Removes an interface of the host (with a veth pair's one side goes the other); one that does not exist is no error.
+///
+/// # Errors
+/// `NotImplemented` for hardware.
+pub fn remove_link(name: &str) -> Result<()> {
+    let mut request = Request::new();
+    write_delete_link(&mut request, name);
+    match Rtnl::open()?.apply(&mut request) {
+        Err(error) if error.kind() == Kind::NotFound => Ok(()),
+        removed => removed.with_context(|| format!("cannot remove the interface {name}")),
+    }
 }
 
 #[cfg(test)]

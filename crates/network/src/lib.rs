@@ -8,6 +8,8 @@ mod bridge;
 mod firewall;
 mod host;
 pub mod ipam;
+#[cfg(test)]
+mod lab;
 mod netlink;
 mod nft;
 pub mod plan;
@@ -18,6 +20,6 @@ mod sysctl;
 
 pub use bridge::{Bridge, BridgeConfig, bridge_mac, endpoint_mac};
 pub use firewall::{Firewall, NetworkRules};
-pub use host::{uplink_mtu, used_subnets};
+pub use host::{link_names, remove_link, uplink_mtu, used_subnets};
 pub use sandbox::{Entered, Sandbox, sweep};
 pub use subnet::Subnet;

@@ -2,9 +2,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::OwnedRwLockReadGuard;
 use wharf_monitor::protocol::Streams;
 use wharf_types::{Error, Result, ResultExt};
 
@@ -42,6 +44,8 @@ pub struct Ticket {
     streams: Streams,
     /// Whether the container has a terminal, so that its stream is raw.
     pub tty: bool,
+    /// Holds back a start until the connection has arrived.
+    promise: Option<OwnedRwLockReadGuard<()>>,
 }
 
 impl Containers {
@@ -57,7 +61,9 @@ impl Containers {
                 entry.id
             )));
         }
-        Ok(Ticket { entry, streams, tty })
+        // Held by a start that is under way: then this client comes too late for its first byte anyway.
+        let promise = Arc::clone(&entry.promised).try_read_owned().ok();
+        Ok(Ticket { entry, streams, tty, promise })
     }
 }
 
@@ -66,7 +72,9 @@ impl Ticket {
     pub async fn connect(self, connection: Connection) -> Result<()> {
         let socket = connection.into_socket().await?;
         let streams = self.streams;
-        self.entry.ask(|reply| Request::Attach(streams, socket, reply)).await
+        let attached = self.entry.ask(|reply| Request::Attach(streams, socket, reply)).await;
+        drop(self.promise);
+        attached
     }
 }
 

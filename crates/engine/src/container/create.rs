@@ -13,7 +13,7 @@ use super::owner::Snapshot;
 use super::record::Record;
 use super::security::Security;
 use super::state::State;
-use super::{Containers, limits, merge, mounts, rows, signal, spec};
+use super::{Containers, copy_up, limits, merge, mounts, rows, signal, spec};
 use crate::names;
 use crate::services::Services;
 use crate::store::Durability;
@@ -94,8 +94,12 @@ impl Containers {
         let paths: Vec<String> = record.config.volumes.keys().cloned().collect();
         let host = record.host_config.clone();
         mounts::resolve(services, &self.directory, &host, paths.iter(), &mut record.mounts).await?;
-        let images = services.images.clone();
-        crate::blocking(move || images.snapshots().prepare(&id).map(drop)).await?;
+        let (images, layers, mounts) = (services.images.clone(), record.layers.clone(), record.mounts.clone());
+        crate::blocking(move || {
+            copy_up::fill(&layers, &mounts)?;
+            images.snapshots().prepare(&id).map(drop)
+        })
+        .await?;
         // A container that goes with its end need not outlive a power cut.
         let durability = if record.auto_remove() { Durability::Crash } else { Durability::Power };
         rows::insert(&services.store, record, durability).await

@@ -31,6 +31,8 @@ pub struct Entry {
     pub requests: mpsc::Sender<Request>,
     /// What everyone may know.
     pub snapshot: watch::Receiver<Snapshot>,
+    /// Read-locked by clients that were promised to see the next start and whose connection is still on its way.
+    pub promised: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl Entry {

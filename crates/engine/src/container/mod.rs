@@ -6,6 +6,8 @@
 
 mod archive;
 mod attach;
+mod commit;
+mod copy_up;
 mod create;
 mod directory;
 mod exec;
@@ -57,6 +59,8 @@ pub(crate) use teardown::{find_exit, lost, sweep};
 const QUEUE: usize = 64;
 /// How long a process may take to die of SIGKILL before the engine says that it does not.
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a start waits for clients that attached and whose connection has not arrived.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Seconds from the stop signal to SIGKILL unless asked otherwise.
 const STOP_TIMEOUT: i64 = 10;
 const SIGKILL: i32 = 9;
@@ -103,7 +107,7 @@ impl Containers {
         let execs = self.execs.clone();
         let on_exec_end = Arc::new(move |exec: &str, code: i32| execs.ended(exec, code));
         let owner = Owner::new(self.services.clone(), sender, queue, monitor, on_exec_end);
-        let entry = Entry { id, requests, snapshot: receiver };
+        let entry = Entry { id, requests, snapshot: receiver, promised: Arc::default() };
         self.directory.add(&name, entry.clone());
         tokio::spawn(owner.run());
         entry
@@ -119,7 +123,10 @@ impl Containers {
     /// # Errors
     /// `NotModified` when it runs already; `CommandNotFound` and `CommandNotExecutable` from within.
     pub async fn start(&self, name: &str) -> Result<()> {
-        self.directory.find(name)?.ask(Request::Start).await
+        let entry = self.directory.find(name)?;
+        // A client that attached before must see the first byte; one that does not come is not waited for.
+        drop(tokio::time::timeout(ATTACH_TIMEOUT, entry.promised.write()).await);
+        entry.ask(Request::Start).await
     }
 
     /// Asks a container to end with `signal` (or its own stop signal), and kills it after `timeout` seconds (its own,

@@ -144,6 +144,16 @@ impl Firewall {
         Ok(ports)
     }
 
+    /// Makes the published ports exactly these: removes those of containers that are gone and adds those that a flush of the rule set
+    /// took. For the start of an engine, before any container is started.
+    pub fn reconcile(&self, live: &[PortPlan]) -> Result<()> {
+        let present = self.list_published()?;
+        let orphans: Vec<PortPlan> = present.iter().filter(|port| !live.contains(port)).cloned().collect();
+        let missing: Vec<PortPlan> = live.iter().filter(|port| !present.contains(port)).cloned().collect();
+        self.unpublish(&orphans)?;
+        self.publish(&missing)
+    }
+
     /// Removes the table with all that is in it, the administrator's chain too; a missing one is no error.
     pub fn remove(&self) -> Result<()> {
         let mut transaction = Transaction::new(&self.table);

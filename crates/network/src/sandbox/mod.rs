@@ -11,13 +11,13 @@ use wharf_types::{Error, Result, ResultExt};
 pub use self::namespace::Entered;
 use crate::firewall::Firewall;
 use crate::netlink::{Request, Socket};
-use crate::plan::{EndpointPlan, SandboxPlan};
+use crate::plan::{EndpointPlan, PortPlan, SandboxPlan};
 use crate::rtnl::{LOOPBACK, Rtnl, write_link_up};
 
 /// The network side of one running container. Only for a thread (the monitor's only one) that may change its network namespace.
 ///
 /// ```text
-/// create ──► clone the init inside enter() ──► configure ──► (container runs) ──► close ──► finish
+/// create ──► clone the init inside enter() ──► configure ──► (container runs) ──► release ──► close
 /// ```
 #[derive(Debug)]
 pub struct Sandbox {
@@ -100,8 +100,10 @@ impl Sandbox {
         };
         if !endpoints.is_empty() {
             own.linked = true;
-            interfaces::create(&Rtnl::open()?, own.namespace.as_fd(), endpoints)?;
+            let host = Rtnl::open()?;
+            interfaces::create(&host, own.namespace.as_fd(), endpoints)?;
             interfaces::configure(&own.inside, endpoints)?;
+            interfaces::settle(&host, endpoints)?;
         }
         own.set_waiting_parameters()?;
         if !ports.is_empty() {
@@ -111,7 +113,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// The namespace's descriptor (close-on-exec); `None` for [`SandboxPlan::Host`] and after [`Sandbox::close`].
+    /// The namespace's descriptor (close-on-exec); `None` for [`SandboxPlan::Host`] and after [`Sandbox::release`].
     pub fn namespace(&self) -> Option<BorrowedFd<'_>> {
         match &self.state {
             State::Host | State::Closed(_) => None,
@@ -124,7 +126,7 @@ impl Sandbox {
     /// must have ended. Afterwards the host ports are free for others; the kernel removes the namespace and its interfaces on its own within
     /// some milliseconds. Goes on past errors and returns them all.
     #[must_use]
-    pub fn close(&mut self) -> Vec<Error> {
+    pub fn release(&mut self) -> Vec<Error> {
         let own = match std::mem::replace(&mut self.state, State::Closed(Closed::default())) {
             State::Own(own) => own,
             State::Host | State::Joined(_) => return Vec::new(),
@@ -144,11 +146,11 @@ impl Sandbox {
     }
 
     /// Waits until nothing is left of the interfaces; when someone else (a process that joined) keeps the namespace alive, removes
-    /// them. Closes first if need be. To be called when nobody waits any more, at the end of the monitor: may take some tens of
+    /// them. Releases first if need be. To be called when nobody waits any more, at the end of the monitor: may take some tens of
     /// milliseconds.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Error> {
-        let mut errors = self.close();
+    pub fn close(mut self) -> Vec<Error> {
+        let mut errors = self.release();
         if let (State::Closed(closed), SandboxPlan::Own { endpoints, .. }) = (self.state, &self.plan) {
             if closed.linked {
                 errors.extend(interfaces::await_removal(endpoints).err());
@@ -159,19 +161,23 @@ impl Sandbox {
     }
 }
 
-/// Removes what the sandbox of a monitor that was killed left on the host: published ports and interfaces. What is not
-/// there is no error; goes on past errors and returns them all.
+/// Removes what a monitor that was killed left of a sandbox: port elements and the host's side of its interfaces. The container's
+/// processes must have ended. What is not there is no error, and nor is a port that belongs to another container by now.
 #[must_use]
 pub fn sweep(plan: &SandboxPlan) -> Vec<Error> {
     let SandboxPlan::Own { endpoints, ports, table, .. } = plan else { return Vec::new() };
-    let mut errors = Vec::new();
-    if !ports.is_empty() {
-        errors.extend(Firewall::open(table).unpublish(ports).err());
+    let swept = [sweep_ports(table, ports), Rtnl::open().and_then(|host| interfaces::remove(&host, endpoints))];
+    swept.into_iter().filter_map(Result::err).collect()
+}
+
+fn sweep_ports(table: &str, ports: &[PortPlan]) -> Result<()> {
+    if ports.is_empty() {
+        return Ok(());
     }
-    if !endpoints.is_empty() {
-        errors.extend(interfaces::await_removal(endpoints).err());
-    }
-    errors
+    let firewall = Firewall::open(table);
+    let mut left = firewall.list_published()?;
+    left.retain(|port| ports.contains(port));
+    firewall.unpublish(&left)
 }
 
 impl Own {

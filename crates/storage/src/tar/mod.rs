@@ -13,7 +13,7 @@ mod writer;
 
 pub use export::{diff, export, export_entry};
 pub(crate) use extract::{Extractor, Outcome, Style};
-pub use reader::{Entry, EntryKind, Reader};
+pub use reader::{Entry, EntryKind, Reader, clean_path};
 pub use writer::Writer;
 
 use std::io::Read;
@@ -45,7 +45,7 @@ impl Default for Limits {
 pub fn extract(stream: impl Read, root: BorrowedFd<'_>, limits: &Limits) -> Result<()> {
     let mut reader = Reader::new(stream, limits);
     Extractor::new(root, Style::Merge).run(&mut reader)?;
-    reader.finish(false).map(drop)
+    reader.end()
 }
 
 /// Whether an extended attribute belongs to the content. Overlay's own say how layers are stacked: from an archive,

@@ -7,6 +7,7 @@ use wharf_types::{Digest, Error, Result};
 use super::Limits;
 use super::header::{BLOCK, Header};
 use super::pax::{Pax, decimal};
+use super::place::Place;
 use super::source::Source;
 use super::sparse::{self, MAX_PIECES, Piece};
 
@@ -55,15 +56,41 @@ pub struct Entry {
     pub device: (u32, u32),
     /// Extended attributes: name and value.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The pieces of a sparse file; [`Reader::data`] gives only these.
-    pub(crate) sparse: Option<Vec<Piece>>,
+    /// The pieces of a sparse file, as offset and length in bytes; [`Reader::data`] gives only these.
+    pub sparse: Option<Vec<(u64, u64)>>,
 }
 
 impl Entry {
+    /// An entry that belongs to root, of 1970, without permissions, size or attributes.
+    pub fn new(path: impl AsRef<[u8]>, kind: EntryKind) -> Self {
+        Self {
+            path: path.as_ref().to_vec(),
+            kind,
+            link: Vec::new(),
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime: (0, 0),
+            size: 0,
+            device: (0, 0),
+            xattrs: Vec::new(),
+            sparse: None,
+        }
+    }
+
     /// The name for messages.
     pub fn name(&self) -> String {
         printable(&self.path)
     }
+}
+
+/// Reads an archive's name as if the archive were `/`: no leading or double slash, no `.` and `..`; empty for the root.
+///
+/// # Errors
+/// `InvalidParameter` when `..` leads out of the archive, or the name is too long.
+pub fn clean_path(path: &[u8]) -> Result<Vec<u8>> {
+    let place = Place::of(path)?;
+    Ok(if place.name.is_some() { place.path().into_bytes() } else { Default::default() })
 }
 
 /// Bytes of an archive in a form that no terminal takes for commands.
@@ -155,8 +182,13 @@ impl<R: Read> Reader<R> {
     /// Reads on to the end of the stream.
     ///
     /// # Errors
-    /// `Corrupt` when the stream has no end mark (a block of zeros), which is how a cut between two entries shows,
-    /// unless `end_is_known` because a digest will tell.
+    /// `Corrupt` when the stream has no end mark (a block of zeros), which is how a cut between two entries shows.
+    pub fn end(self) -> Result<()> {
+        self.finish(false).map(drop)
+    }
+
+    /// As [`Reader::end`], with the digest if it was asked for. `end_is_known` says that the mark may be missing, because
+    /// the digest will tell a cut.
     pub(crate) fn finish(mut self, end_is_known: bool) -> Result<Option<Digest>> {
         if self.source.offset() == 0 && self.source.take(1)?.is_empty() {
             return Err(Error::invalid("the archive is empty"));
@@ -166,11 +198,6 @@ impl<R: Read> Reader<R> {
         }
         self.source.drain()?;
         Ok(self.source.digest())
-    }
-
-    /// Whether the stream was ended by its mark rather than by being cut off between two entries.
-    pub fn has_end(&self) -> bool {
-        self.has_end
     }
 
     fn header_block(&mut self) -> Result<Option<[u8; BLOCK]>> {

@@ -5,6 +5,7 @@
 
 mod engines;
 pub mod floor;
+mod host;
 mod measure;
 mod report;
 mod stats;
@@ -24,7 +25,7 @@ pub struct Arguments {
     /// Fewer rounds, for a first look
     #[arg(long)]
     quick: bool,
-    /// Only these measures (repeatable): run, api, burst, memory, startup, runtimes, size
+    /// Only these measures (repeatable): floor, run, api, burst, memory, startup, runtimes, size
     #[arg(long, value_name = "MEASURE")]
     only: Vec<String>,
     /// Measure this binary instead of building the release one
@@ -46,6 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(path) => path.canonicalize().with_context(|| format!("no binary at {}", path.display()))?,
         None => cargo::release_binary()?,
     };
+    let host = host::Host::note()?;
     let mut setting = Setting { engines: engines::start(&binary, arguments.alone)?, binary, quick: arguments.quick };
     let mut report = Report { setting: machine(), ..Report::default() };
     let mut result = Ok(());
@@ -57,8 +59,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     for engine in setting.engines {
-        engine.finish()?;
+        let name = engine.name();
+        if let Err(error) = engine.finish() {
+            eprintln!("{name}: {error:#}");
+        }
     }
+    host.restore()?;
     println!("\n{}", report.markdown());
     if let Some(path) = &arguments.json {
         fs::write(path, serde_json::to_vec_pretty(&report)?)

@@ -1,6 +1,7 @@
 //! Docker's engine, on a socket, folders and a bridge of its own.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use wharf_testkit::census::{Process, processes};
 use wharf_testkit::foreign::find;
 use wharf_testkit::http::Http;
 use wharf_testkit::subnet::Subnet;
-use wharf_testkit::{nft, wait};
+use wharf_testkit::wait;
 
 use super::{Engine, import, outside_containers};
 use crate::command::{quietly, words};
@@ -23,8 +24,6 @@ struct Dockerd {
     bridge: String,
     subnet: Subnet,
     process: Option<Child>,
-    forwarding: String,
-    tables: Vec<String>,
 }
 
 /// Starts dockerd where it and its command line are installed.
@@ -39,8 +38,6 @@ pub fn start() -> Result<Option<Box<dyn Engine>>> {
         bridge: format!("wd{b:02x}{c:02x}"),
         subnet,
         process: None,
-        forwarding: fs::read_to_string(FORWARDING)?,
-        tables: nft::tables().unwrap_or_default(),
     };
     // A bridge of its own: with the default one it would take over, or remove, another dockerd's docker0.
     quietly(&mut words(&format!("ip link add {} type bridge", dockerd.bridge)))?;
@@ -56,8 +53,6 @@ pub fn start() -> Result<Option<Box<dyn Engine>>> {
     }
 }
 
-const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
-
 impl Dockerd {
     fn socket_path(&self) -> PathBuf {
         self.folder.path().join("docker.sock")
@@ -65,21 +60,6 @@ impl Dockerd {
 
     fn below(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
-    }
-
-    /// What the packet filter has now and did not have before was made by dockerd.
-    fn remove_tables(&self) -> Result<()> {
-        if find("nft").is_none() {
-            return Ok(());
-        }
-        let listed = quietly(&mut words("nft list tables"))?;
-        for line in listed.lines() {
-            let name = line.split(' ').nth(2).unwrap_or_default();
-            if !self.tables.iter().any(|table| table == name) && ["nat", "filter"].contains(&name) {
-                quietly(&mut words(&format!("nft delete {line}")))?;
-            }
-        }
-        Ok(())
     }
 
     fn log(&self) -> String {
@@ -132,32 +112,51 @@ impl Engine for Dockerd {
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
+        self.take_down()
+    }
+}
+
+impl Drop for Dockerd {
+    /// When a measure fails half-way, dockerd must not stay.
+    fn drop(&mut self) {
+        if self.process.is_some()
+            && let Err(error) = self.take_down()
+        {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+impl Dockerd {
+    fn take_down(&mut self) -> Result<()> {
         let mut problems = Vec::new();
         let containers = self.cli(&["ps", "-aq"]).output();
         for id in containers.iter().flat_map(|output| std::str::from_utf8(&output.stdout)).flat_map(str::lines) {
             problems.extend(quietly(&mut self.cli(&["rm", "-f", id])).err());
         }
         problems.extend(self.stop().err());
-        problems.extend(self.remove_tables().err());
         problems.extend(quietly(&mut words(&format!("ip link delete {}", self.bridge))).err());
-        problems.extend(fs::write(FORWARDING, &self.forwarding).err().map(Into::into));
-        problems.extend(remove_cgroups("docker"));
+        problems.extend(remove_cgroups("docker").err());
         problems.extend(unmount_below(self.folder.path()).err());
         ensure!(problems.is_empty(), "dockerd could not be taken down: {problems:?}");
         Ok(())
     }
 }
 
-/// dockerd leaves its cgroup behind in every hierarchy; it is removed unless somebody else has something in it.
-fn remove_cgroups(name: &str) -> Option<anyhow::Error> {
-    for hierarchy in wharf_testkit::census::hierarchies() {
-        let group = hierarchy.join(name);
-        let removed = fs::remove_dir(&group);
-        if removed.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
-            return Some(anyhow::anyhow!("cannot remove {}", group.display()));
+/// Engines leave their own cgroup behind in every hierarchy; it is removed unless somebody else has something in it.
+pub fn remove_cgroups(name: &str) -> Result<()> {
+    for group in wharf_testkit::census::hierarchies().iter().map(|hierarchy| hierarchy.join(name)) {
+        for below in fs::read_dir(&group).into_iter().flatten().flatten() {
+            drop(fs::remove_dir(below.path()));
+        }
+        match fs::remove_dir(&group) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", group.display()));
+            }
+            _ => {}
         }
     }
-    None
+    Ok(())
 }
 
 /// Unmounts what an engine has left mounted below its folder.

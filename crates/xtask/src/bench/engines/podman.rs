@@ -20,9 +20,13 @@ pub fn start() -> Result<Option<Box<dyn Engine>>> {
         return Ok(None);
     }
     let podman = Podman { folder: tempfile::Builder::new().prefix("wharf-bench-podman-").tempdir()? };
+    std::fs::write(podman.folder.path().join("containers.conf"), CONFIGURATION)?;
     import(&podman)?;
     Ok(Some(Box::new(podman)))
 }
+
+/// Where CAP_SYS_RESOURCE is missing even for root, podman's own choice of limits is refused.
+const CONFIGURATION: &str = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
 
 impl Engine for Podman {
     fn name(&self) -> &'static str {
@@ -33,6 +37,7 @@ impl Engine for Podman {
         // crun refuses a machine that has both versions of cgroups mounted, so the second is hidden from it.
         let hide = "umount /sys/fs/cgroup/unified 2>/dev/null; exec podman \"$@\"";
         let mut command = Command::new("unshare");
+        command.env("CONTAINERS_CONF", self.folder.path().join("containers.conf"));
         command.args(["--mount", "sh", "-c", hide, "podman"]);
         command.arg("--root").arg(self.folder.path().join("root")).arg("--runroot").arg(self.folder.path().join("run"));
         command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "file"]).args(arguments);
@@ -59,6 +64,7 @@ impl Engine for Podman {
     fn finish(self: Box<Self>) -> Result<()> {
         crate::command::quietly(&mut self.cli(&["rm", "--all", "--force", "--time", "0"]))?;
         super::dockerd::unmount_below(self.folder.path())?;
+        super::dockerd::remove_cgroups("libpod_parent")?;
         // Its bridge stays as long as its network does.
         if find("ip").is_some() {
             drop(Command::new("ip").args(["link", "delete", "podman0"]).output());

@@ -3,6 +3,7 @@
 
 mod api;
 mod burst;
+mod floor;
 mod memory;
 mod run;
 mod runtimes;
@@ -17,7 +18,8 @@ use super::engines::Engine;
 use super::report::Row;
 
 /// What is measured where nothing else is asked for, in this order.
-pub const ALL: [(&str, Measure); 7] = [
+pub const ALL: [(&str, Measure); 8] = [
+    ("floor", floor::measure),
     ("run", run::measure),
     ("api", api::measure),
     ("burst", burst::measure),

@@ -24,7 +24,7 @@ pub fn measure(setting: &mut Setting) -> Result<Vec<Row>> {
         let mut broken = vec![false; setting.engines.len()];
         // The first round warms caches and is not counted.
         for round in 0..=setting.rounds(30) {
-            let time = floor::measure(folder.path(), depth, true, bridge.name(), 1)?;
+            let time = floor::measure(folder.path(), depth, false, bridge.name(), 3)?;
             if round > 0 {
                 floors.extend(time);
             }

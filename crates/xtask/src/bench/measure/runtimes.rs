@@ -14,25 +14,21 @@ use crate::bench::floor::times;
 use crate::bench::report::Row;
 use crate::command::quietly;
 
-/// `run` of a bundle with a network namespace of its own.
+/// `run` of a bundle with a network namespace of its own, each in the column of the engine that uses it.
 pub fn measure(setting: &mut Setting) -> Result<Vec<Row>> {
     let folder = rootfs()?;
     let rounds = setting.rounds(20);
-    let mut rows = Vec::new();
-    for (runtime, name) in [("runc", "`runc run` of a bundle"), ("crun", "`crun run` of a bundle")] {
+    let mut row = Row::new("for comparison: `runc run` and `crun run` of a bundle", "ms", None);
+    for (runtime, column) in [("runc", "dockerd"), ("crun", "podman")] {
         if find(runtime).is_none() {
             continue;
         }
         match bundle(folder.path(), runtime).and_then(|()| runs(folder.path(), runtime, rounds)) {
-            Ok(values) => {
-                let mut row = Row::new(name, "ms", None);
-                row.add(runtime, values);
-                rows.push(row);
-            }
+            Ok(values) => row.add(column, values),
             Err(error) => println!("{runtime} cannot be measured: {error:#}"),
         }
     }
-    Ok(rows)
+    Ok(vec![row])
 }
 
 /// Writes config.json: the runtime's own default without a terminal, running `true`.
