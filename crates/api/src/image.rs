@@ -25,6 +25,7 @@ pub struct Inspect {
     /// Names as `repository@digest`.
     pub repo_digests: Vec<String>,
     /// The parent's id, where the image was built here by the classic builder.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub parent: String,
     /// What the one who made it says.
     pub comment: String,
@@ -32,6 +33,7 @@ pub struct Inspect {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// Shown until API 1.51: always empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub docker_version: String,
     /// Who made it.
     pub author: String,

@@ -85,6 +85,8 @@ impl Engine {
 
     /// Ends in good order. Containers that live go on; if none does, nothing of the engine is left in the kernel.
     pub async fn close(&self) {
+        // Gone already is as good.
+        drop(std::fs::remove_file(self.config().run.join("engine.pid")));
         if self.containers.any_live() {
             return;
         }
@@ -131,6 +133,9 @@ fn lock(config: &Config) -> Result<File> {
         Error::conflict(format!("another engine works on {}", config.root.display()))
             .with_hint("use that one, or give this one a --root of its own")
     })?;
+    let pid_file = config.run.join("engine.pid");
+    std::fs::write(&pid_file, format!("{}\n", std::process::id()))
+        .with_context(|| format!("cannot write {}", pid_file.display()))?;
     Ok(file)
 }
 

@@ -145,7 +145,7 @@ fn stage<R: Read>(
     reader: &mut Reader<R>,
     progress: &dyn Fn(u64),
 ) -> Result<StagedBlob> {
-    if entry.is_sparse() {
+    if entry.sparse.is_some() {
         return Err(Error::invalid(format!("member {name} of the archive is a sparse file")));
     }
     let mut ingest = content.ingest()?;

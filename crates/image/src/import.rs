@@ -68,7 +68,7 @@ impl ImageStore {
             comment: options.message.clone(),
             ..ImageDocument::default()
         };
-        self.add_image(document, Vec::new(), Some(layer), options.reference.as_ref(), None)
+        self.add_image(&document, Vec::new(), Some(layer), options.reference.as_ref(), None)
     }
 
     /// Makes an image of a layer tar (as [`wharf_storage::tar::diff`] writes it) on top of a parent. A tar without
@@ -96,7 +96,7 @@ impl ImageStore {
             comment: options.message.clone(),
             empty_layer: layer.is_none(),
         });
-        self.add_image(document, layers, layer, options.reference.as_ref(), options.parent)
+        self.add_image(&document, layers, layer, options.reference.as_ref(), options.parent)
     }
 
     fn parent(&self, id: &ImageId) -> Result<(std::sync::Arc<Image>, Manifest)> {
@@ -128,13 +128,13 @@ impl ImageStore {
     /// Writes configuration and manifest and makes everything present at once.
     fn add_image(
         &self,
-        document: ImageDocument,
+        document: &ImageDocument,
         mut layers: Vec<Descriptor>,
         layer: Option<NewLayer>,
         name: Option<&Reference>,
         parent: Option<ImageId>,
     ) -> Result<ImageId> {
-        let config = self.content.stage(&to_json(&document)?)?;
+        let config = self.content.stage(&to_json(document)?)?;
         let mut blobs = Vec::new();
         let mut folders = Vec::new();
         if let Some(layer) = layer {

@@ -23,6 +23,8 @@ impl Monitor {
             problems.extend(self.container.cgroup.kill_all().err().map(|error| error.chain()));
         }
         self.last_output();
+        let released = self.container.sandbox.as_mut().map(wharf_network::Sandbox::release);
+        problems.extend(released.iter().flatten().map(Error::chain));
         let mut log = self.sessions.get_mut(&FIRST).and_then(Session::end_log);
         problems.extend(log.as_ref().and_then(|log| log.problem()));
         let exit = Exit { code, oom_killed: self.oom_killed(&mut problems), finished_at: now(), problems };

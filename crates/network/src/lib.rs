@@ -8,6 +8,8 @@ mod bridge;
 mod firewall;
 mod host;
 pub mod ipam;
+#[cfg(test)]
+mod lab;
 mod netlink;
 mod nft;
 pub mod plan;

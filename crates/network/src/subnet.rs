@@ -101,3 +101,42 @@ fn host_mask(width: u8, prefix: u8) -> u128 {
     let host_bits = u32::from(width - prefix);
     if host_bits == 128 { u128::MAX } else { (1 << host_bits) - 1 }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn subnets() -> impl Strategy<Value = Subnet> {
+        let v4 = (any::<u32>(), 0..=32_u8).prop_map(|(bits, prefix)| Subnet::new(Ipv4Addr::from(bits).into(), prefix));
+        let v6 =
+            (any::<u128>(), 0..=128_u8).prop_map(|(bits, prefix)| Subnet::new(Ipv6Addr::from(bits).into(), prefix));
+        prop_oneof![v4, v6].prop_map(Result::unwrap)
+    }
+
+    proptest! {
+        #[test]
+        fn text_is_parsed_as_it_was_written(subnet in subnets()) {
+            prop_assert_eq!(subnet.to_string().parse::<Subnet>().unwrap(), subnet);
+            prop_assert!(subnet.contains(subnet.address()) && subnet.contains(subnet.last()));
+        }
+
+        #[test]
+        fn subnets_overlap_when_one_lies_in_the_other(a in subnets(), b in subnets()) {
+            prop_assert_eq!(a.overlaps(&b), b.overlaps(&a));
+            prop_assert!(a.overlaps(&a));
+            let nested = a.contains(b.address()) && a.contains(b.last()) || b.contains(a.address()) && b.contains(a.last());
+            prop_assert_eq!(a.overlaps(&b), nested);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_as_docker_refuses_it() {
+        for text in ["", "10.0.0.0", "10.0.0.0/33", "fd00::/129", "10.0.0/8", "10.0.0.0/-1", "10.0.0.0/8/9", "x/1"] {
+            assert_eq!(text.parse::<Subnet>().unwrap_err().to_string(), format!("invalid CIDR address: {text}"));
+        }
+    }
+}

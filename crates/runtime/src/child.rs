@@ -66,7 +66,6 @@ impl Child {
             other => other.with_context(|| format!("cannot send signal {signal}")),
         }
     }
-
 }
 
 fn exit_code(status: &WaitIdStatus) -> i32 {

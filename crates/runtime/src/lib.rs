@@ -19,9 +19,11 @@
 
 pub mod capabilities;
 pub mod cgroup;
+mod channel;
 mod child;
 mod container;
 pub mod exec;
+mod inside;
 pub mod paths;
 pub mod seccomp;
 pub mod spec;

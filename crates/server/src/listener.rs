@@ -34,7 +34,11 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Socket {
-    Unix(UnixListener, Option<SocketFile>),
+    /// The file goes when the socket does.
+    Unix {
+        listener: UnixListener,
+        _file: Option<SocketFile>,
+    },
     Tcp(TcpListener),
 }
 
@@ -62,7 +66,7 @@ impl Listener {
             AddressFamily::UNIX => {
                 let listener = StdUnixListener::from(fd);
                 listener.set_nonblocking(true)?;
-                Socket::Unix(UnixListener::from_std(listener)?, None)
+                Socket::Unix { listener: UnixListener::from_std(listener)?, _file: None }
             }
             AddressFamily::INET | AddressFamily::INET6 => {
                 let listener = std::net::TcpListener::from(fd);
@@ -79,13 +83,13 @@ impl Listener {
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(listener) => listener.local_addr().ok(),
-            Socket::Unix(..) => None,
+            Socket::Unix { .. } => None,
         }
     }
 
     pub(crate) async fn accept(&self) -> io::Result<Stream> {
         match &self.socket {
-            Socket::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+            Socket::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
             Socket::Tcp(listener) => {
                 let stream = listener.accept().await?.0;
                 stream.set_nodelay(true)?;
@@ -114,7 +118,8 @@ fn bind_unix(path: &Path) -> Result<Socket> {
     let file = SocketFile::of(path).with_context(failed)?;
     permit_group(path).with_context(failed)?;
     listener.set_nonblocking(true).with_context(failed)?;
-    Ok(Socket::Unix(UnixListener::from_std(listener).with_context(failed)?, Some(file)))
+    let listener = UnixListener::from_std(listener).with_context(failed)?;
+    Ok(Socket::Unix { listener, _file: Some(file) })
 }
 
 /// Binds by way of the folder's descriptor, for a socket's path has room for 107 bytes only.
@@ -131,8 +136,11 @@ fn bind_path(path: &Path) -> io::Result<StdUnixListener> {
 fn remove_stale(path: &Path) -> Result<()> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     if !is_socket {
-        return Err(Error::conflict(format!("cannot listen on unix://{}: the path is taken by something else", path.display()))
-            .with_hint("choose another path with --host"));
+        return Err(Error::conflict(format!(
+            "cannot listen on unix://{}: the path is taken by something else",
+            path.display()
+        ))
+        .with_hint("choose another path with --host"));
     }
     match StdUnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {

@@ -91,9 +91,8 @@ impl Call {
 
     /// The body as a stream that can be read where blocking is allowed; must be called within a runtime.
     pub(crate) fn into_reader(self) -> impl std::io::Read + Send + 'static {
-        let pieces = BodyStream::new(self.request.into_body())
-            .map_err(std::io::Error::other)
-            .try_filter_map(|frame| async { Ok(frame.into_data().ok()) });
+        let pieces = TryStreamExt::map_err(BodyStream::new(self.request.into_body()), std::io::Error::other);
+        let pieces = pieces.try_filter_map(|frame| async { Ok(frame.into_data().ok()) });
         SyncIoBridge::new(StreamReader::new(Box::pin(pieces)))
     }
 }
@@ -119,7 +118,8 @@ async fn read_limited(body: Incoming) -> Result<Bytes> {
 }
 
 fn check_is_json(parts: &Parts) -> Result<()> {
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
@@ -143,7 +143,7 @@ impl Query {
 
     /// The value of a parameter, empty where it is absent.
     pub(crate) fn text(&self, name: &str) -> &str {
-        self.all(name).next().unwrap_or_default()
+        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
     /// The value of a parameter, if it is there and not empty.

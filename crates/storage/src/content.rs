@@ -100,7 +100,7 @@ impl ContentStore {
     fn rename(&self, blob: &StagedBlob) -> Result<()> {
         let (from, name) = (&blob.temporary, blob.info.digest.hex());
         let renamed = rustix::fs::renameat(from.parent(), from.name(), &self.blobs, name);
-        Ok(renamed.map_err(io::Error::from).with_context(|| format!("cannot store {}", blob.info.digest))?)
+        renamed.map_err(io::Error::from).with_context(|| format!("cannot store {}", blob.info.digest))
     }
 
     /// Opens a blob for reading; `NotFound` where it is missing.
@@ -148,13 +148,13 @@ impl ContentStore {
     /// Removes a blob; one that is missing is fine.
     pub fn remove(&self, digest: &Digest) -> Result<()> {
         let removed = self.take_out(digest)?.map_or(Ok(()), Grave::delete).map_err(io::Error::from);
-        Ok(removed.with_context(|| format!("cannot remove content {digest}"))?)
+        removed.with_context(|| format!("cannot remove content {digest}"))
     }
 
     /// Takes a blob out of sight at once; it is deleted when the [`Grave`] is dropped. `None` where it is missing.
     pub fn take_out(&self, digest: &Digest) -> Result<Option<Grave>> {
         let grave = Grave::dig(&self.ingest, self.blobs.as_fd(), &digest.hex()).map_err(io::Error::from);
-        Ok(grave.with_context(|| format!("cannot remove content {digest}"))?)
+        grave.with_context(|| format!("cannot remove content {digest}"))
     }
 
     /// All blobs with their sizes, in no particular order. Files that are no blobs are left out.
@@ -173,7 +173,7 @@ impl ContentStore {
 
     /// The bytes of `index.json`.
     pub fn read_index(&self) -> Result<Vec<u8>> {
-        Ok(std::fs::read(self.path.join("index.json")).context("cannot read index.json of the content store")?)
+        std::fs::read(self.path.join("index.json")).context("cannot read index.json of the content store")
     }
 
     /// Replaces `index.json` atomically and durably.
@@ -276,11 +276,11 @@ impl StagedBlob {
     pub fn reader(&self) -> Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(self.temporary.parent(), self.temporary.name(), flags, Mode::empty());
-        Ok(fd.map(File::from).map_err(io::Error::from).context("cannot open staged content")?)
+        fd.map(File::from).map_err(io::Error::from).context("cannot open staged content")
     }
 
     fn sync(&self) -> Result<()> {
-        Ok(self.reader()?.sync_data().with_context(|| format!("cannot sync content {}", self.info.digest))?)
+        self.reader()?.sync_data().with_context(|| format!("cannot sync content {}", self.info.digest))
     }
 }
 
@@ -341,7 +341,7 @@ mod tests {
     fn opening_cleans_up_and_keeps_the_index() {
         let (folder, store) = store();
         store.replace_index(b"{}").unwrap();
-        std::mem::drop(store);
+        drop(store);
         std::fs::write(folder.path().join("ingest/left"), b"x").unwrap();
         let store = ContentStore::open(folder.path()).unwrap();
         assert_eq!(store.read_index().unwrap(), b"{}");

@@ -16,9 +16,9 @@ pub(crate) const DIR_FLAGS: OFlags =
 pub(crate) fn open_or_create(path: &Path) -> Result<OwnedFd> {
     std::fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())
+    rustix::fs::open(path, flags, Mode::empty())
         .map_err(std::io::Error::from)
-        .with_context(|| format!("cannot open {}", path.display()))?)
+        .with_context(|| format!("cannot open {}", path.display()))
 }
 
 /// Opens the folder `name` in `parent`, making it with `mode` where it is missing.
@@ -62,7 +62,7 @@ pub(crate) fn lstat(parent: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<S
 
 /// Makes the names of a folder durable.
 pub(crate) fn sync_names(fd: BorrowedFd<'_>) -> Result<()> {
-    Ok(rustix::fs::fsync(fd).map_err(std::io::Error::from).context("cannot sync a folder")?)
+    rustix::fs::fsync(fd).map_err(std::io::Error::from).context("cannot sync a folder")
 }
 
 /// How many levels keep their descriptor open: deeper trees are climbed back with `..`, checked against the inode.

@@ -92,7 +92,7 @@ impl LayerStore {
 
     /// Makes durable all that was written to the file system of this store (`syncfs`).
     pub fn sync(&self) -> Result<()> {
-        Ok(rustix::fs::syncfs(&self.layers).map_err(io::Error::from).context("cannot sync the layers")?)
+        rustix::fs::syncfs(&self.layers).map_err(io::Error::from).context("cannot sync the layers")
     }
 
     /// Whether the blobs are on the same file system, so that one sync makes both durable.
@@ -173,14 +173,14 @@ impl LayerStore {
     /// Removes a layer; one that is missing is fine.
     pub fn remove(&self, diff_id: &Digest) -> Result<()> {
         let removed = self.take_out(diff_id)?.map_or(Ok(()), Grave::delete).map_err(io::Error::from);
-        Ok(removed.with_context(|| format!("cannot remove layer {diff_id}"))?)
+        removed.with_context(|| format!("cannot remove layer {diff_id}"))
     }
 
     /// Takes a layer out of sight at once; it is deleted when the [`Grave`] is dropped. `None` where it is missing.
     pub fn take_out(&self, diff_id: &Digest) -> Result<Option<Grave>> {
         self.known().remove(diff_id);
         let grave = Grave::dig(&self.ingest, self.layers.as_fd(), &diff_id.hex()).map_err(io::Error::from);
-        Ok(grave.with_context(|| format!("cannot remove layer {diff_id}"))?)
+        grave.with_context(|| format!("cannot remove layer {diff_id}"))
     }
 
     /// The diff ids of all layers, in no particular order.

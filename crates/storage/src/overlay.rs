@@ -93,7 +93,7 @@ fn set_upper(context: &OwnedFd, upper: &Path, work: &Path) -> rustix::io::Result
 fn open_folder(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
-    Ok(fd.with_context(|| format!("cannot open the layer {}", path.display()))?)
+    fd.with_context(|| format!("cannot open the layer {}", path.display()))
 }
 
 /// The kernel's name for an open folder: short, and free of the characters that overlay's options give a meaning.
@@ -105,7 +105,7 @@ fn proc_path(fd: &OwnedFd) -> String {
 fn readable(root: &OwnedFd) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(root.as_fd(), c".", flags, Mode::empty()).map_err(io::Error::from);
-    Ok(fd.context("cannot open the root of a mount")?)
+    fd.context("cannot open the root of a mount")
 }
 
 fn mount_error(error: Errno) -> Error {

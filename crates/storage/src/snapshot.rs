@@ -98,14 +98,14 @@ impl Snapshots {
     pub fn empty_trash(&self) -> Result<()> {
         let trash = rustix::fs::openat(&self.trash, c".", DIR_FLAGS, Mode::empty());
         let emptied = trash.and_then(removal::remove_contents).map_err(io::Error::from);
-        Ok(emptied.context("cannot delete the folders of removed containers")?)
+        emptied.context("cannot delete the folders of removed containers")
     }
 
     /// [`Snapshots::discard`], then deletes this one folder. Calling it again is fine.
     pub fn remove(&self, id: &Id) -> Result<()> {
         let Some(grave) = self.bury(id)? else { return Ok(()) };
         let removed = removal::remove_tree(self.trash.as_fd(), &grave).map_err(io::Error::from);
-        Ok(removed.with_context(|| format!("cannot delete the folder of container {id}"))?)
+        removed.with_context(|| format!("cannot delete the folder of container {id}"))
     }
 
     /// The containers that have a folder, in no particular order.

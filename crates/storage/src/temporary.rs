@@ -37,7 +37,7 @@ impl Temporary {
             Ok((this, fd))
         };
         let made = Self::with(parent, make).and_then(open).map_err(io::Error::from);
-        Ok(made.context("cannot create a temporary folder")?)
+        made.context("cannot create a temporary folder")
     }
 
     /// Calls `make` with names until one was free.

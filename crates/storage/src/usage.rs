@@ -25,7 +25,7 @@ impl Usage {
     /// Measures the tree below `root`. What disappears meanwhile is not counted.
     pub fn of(root: BorrowedFd<'_>) -> Result<Self> {
         let measured = measure(root).map_err(std::io::Error::from);
-        Ok(measured.context("cannot measure a folder")?)
+        measured.context("cannot measure a folder")
     }
 
     fn add(&mut self, stat: &Stat, seen: &mut HashSet<(u64, u64)>) {

@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use crate::mount::{Change, attribute, set_attributes};
 use crate::memfd;
+use crate::mount::{Change, attribute, set_attributes};
 
 /// An executable descriptor of the running program inside a detached, read-only bind mount of it.
 ///

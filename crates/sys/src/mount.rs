@@ -18,6 +18,8 @@ pub mod attribute {
     pub const NOEXEC: u64 = 0x8;
     /// The bits that hold the access time policy: relatime is 0.
     pub const ATIME_MASK: u64 = 0x70;
+    /// Access times are kept roughly: the default.
+    pub const RELATIME: u64 = 0;
     /// Access times are not kept.
     pub const NOATIME: u64 = 0x10;
     /// Access times are always kept.

@@ -38,7 +38,12 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 ///
 /// A message longer than [`MAX_MESSAGE`] is an error of kind `InvalidData`.
 pub fn receive(socket: impl AsFd) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    let mut message = vec![0; MAX_MESSAGE];
+    receive_up_to(socket, MAX_MESSAGE)
+}
+
+/// As [`receive`], with room for messages of up to `size` bytes.
+pub fn receive_up_to(socket: impl AsFd, size: usize) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    let mut message = vec![0; size];
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::io::retry_on_intr(|| {

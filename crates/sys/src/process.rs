@@ -206,3 +206,12 @@ pub fn set_resource_limit(resource: u32, soft: u64, hard: u64) -> io::Result<()>
     // SAFETY: `limit` is a valid rlimit64 for the call; the old value is not asked for.
     check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, none) }).map(drop)
 }
+
+/// A resource limit of the calling process, soft and hard, by the kernel's resource number.
+pub fn resource_limit(resource: u32) -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let none = std::ptr::null::<libc::rlimit64>();
+    // SAFETY: the kernel writes one rlimit64, which is what the pointer points to.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, none, &raw mut limit) })?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}

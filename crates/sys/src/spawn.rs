@@ -158,11 +158,8 @@ mod tests {
         let (pid, pidfd) = spawn(&request).unwrap();
         drop((writer, leak));
         let output = std::io::read_to_string(reader).unwrap();
-        rustix::process::waitid(
-            rustix::process::WaitId::PidFd(pidfd.as_fd()),
-            rustix::process::WaitIdOptions::EXITED,
-        )
-        .unwrap();
+        rustix::process::waitid(rustix::process::WaitId::PidFd(pidfd.as_fd()), rustix::process::WaitIdOptions::EXITED)
+            .unwrap();
         assert_eq!(output, format!("0\n1\n2\n3\n{pid}\n"));
     }
 }

@@ -69,7 +69,7 @@ impl Containers {
                 }
                 _ => missing(&snapshot, &path, error),
             })?;
-            tar::extract(wharf_storage::decompress(stream)?, folder.as_fd(), &Limits::default())
+            tar::extract(wharf_storage::decompress(stream)?.1, folder.as_fd(), &Limits::default())
         })
         .await
     }

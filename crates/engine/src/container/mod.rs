@@ -6,6 +6,7 @@
 
 mod archive;
 mod attach;
+mod commit;
 mod copy_up;
 mod create;
 mod directory;

@@ -75,10 +75,10 @@ impl Images {
         let all = filters.flag("dangling")? == Some(false);
         let (filters, users) = (filters.clone(), containers.clone());
         let pruned = self.run(move |store| {
-            let keep = |image: &Image| {
-                !users.using_image(&image.id).is_empty() || !filters.match_labels(&image.config().labels)
+            let wanted = |image: &Image| {
+                (all || image.tags.is_empty()) && filters.match_labels(&image.config().labels)
             };
-            store.prune(all, &keep)
+            store.prune(&wanted, &|image| users.using_image(image))
         });
         let pruned = pruned.await?;
         Ok(PruneReport { images_deleted: self.report(pruned.removed).into(), space_reclaimed: pruned.reclaimed })

@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use wharf_types::{Result, ResultExt};
 
-use super::reader::{Segment, identity};
+use super::reader::{Segment, identity, open_all};
 use super::rotate::numbered;
 use super::{Entry, Filter, Reader};
 use crate::readiness::watch;
@@ -82,8 +82,9 @@ impl Follower {
             Err(error) => return Err(error),
         };
         let Some(read) = self.reader.segments.front_mut() else {
-            self.reader.segments.push_back(Segment::new(current, false));
-            return Ok(true);
+            // The log has begun since, and may have been rotated already.
+            self.reader.segments = open_all(&self.path, None)?;
+            return Ok(!self.reader.segments.is_empty());
         };
         let Some(old) = read.plain() else { return self.replace(vec![current]) };
         if identity(old)? == identity(&current)? {

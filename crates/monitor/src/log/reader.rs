@@ -103,7 +103,7 @@ impl Iterator for Reader {
 }
 
 /// Opens the files from the newest to the oldest, so that a rotation in between can only show one twice, never hide one.
-fn open_all(path: &Path, tail: Option<usize>) -> io::Result<VecDeque<Segment>> {
+pub(super) fn open_all(path: &Path, tail: Option<usize>) -> io::Result<VecDeque<Segment>> {
     let mut segments = VecDeque::new();
     let mut wanted = tail;
     let mut seen = Vec::new();

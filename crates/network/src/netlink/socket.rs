@@ -62,8 +62,10 @@ impl Socket {
         let mut refusals = Vec::new();
         let mut answered = false;
         self.exchange(request, |message| {
-            refusals.extend(refusal(message));
-            answered |= message.sequence == last;
+            if i32::from(message.kind) == libc::NLMSG_ERROR {
+                refusals.extend(refusal(message));
+                answered |= message.sequence == last;
+            }
             if answered { Progress::Done } else { Progress::More }
         })?;
         if answered || !refusals.is_empty() { Ok(refusals) } else { Err(silence()) }

@@ -50,6 +50,11 @@ pub(crate) struct SetSpec {
     pub(crate) ranges: bool,
 }
 
+/// For `nft list`, which otherwise shows an interface's name as empty: the key's byte order (0), in four bytes, is the host's (1).
+const NAME_IN_HOST_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1_u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
 const FLAG_INTERVAL: u32 = 0x4;
 const FLAG_MAP: u32 = 0x8;
 const FLAG_CONCAT: u32 = 0x80;
@@ -66,6 +71,9 @@ impl SetSpec {
             message.nest(9, |desc| desc.nest(2, |fields| self.write_fields(fields)));
         }
         message.net32(10, id);
+        if self.key == [Field::Ifname] {
+            message.bytes(13, &NAME_IN_HOST_ORDER);
+        }
     }
 
     fn flags(&self) -> u32 {

@@ -67,6 +67,11 @@ const CREATE: i32 = libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
 const VETH_INFO_PEER: u16 = 1;
 /// `IFLA_BRPORT_MODE` of `linux/if_link.h`: hairpin mode.
 const IFLA_BRPORT_MODE: u16 = 4;
+/// `IFLA_INET6_ADDR_GEN_MODE` of `linux/if_link.h` and its value `IN6_ADDR_GEN_MODE_NONE`.
+const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+const ADDR_GEN_MODE_NONE: u8 = 1;
+/// `RTEXT_FILTER_SKIP_STATS` of `linux/rtnetlink.h`.
+const SKIP_STATISTICS: u32 = 1 << 3;
 const UP: u32 = libc::IFF_UP as u32;
 
 /// Creates a bridge that is up.
@@ -77,11 +82,10 @@ pub(crate) fn write_bridge(request: &mut Request, bridge: &BridgeSpec<'_>) {
     request.nest(libc::IFLA_LINKINFO, |info| info.string(libc::IFLA_INFO_KIND, "bridge"));
 }
 
-/// Creates a veth pair in one message: the peer is born in its namespace, the host's side becomes a port of the bridge and is
-/// up. (The kernel cannot set the peer up yet: it has no partner at that moment.)
+/// Creates a veth pair in one message: the peer is born in its namespace, the host's side becomes a port of the bridge.
 pub(crate) fn write_veth(request: &mut Request, host: &VethSpec<'_>, peer: &PeerSpec<'_>) {
     request.begin(libc::RTM_NEWLINK, CREATE);
-    request.fixed(&header(0, UP)).string(libc::IFLA_IFNAME, host.name);
+    request.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, host.name);
     request.host32(libc::IFLA_MTU, host.mtu).host32(libc::IFLA_MASTER, host.bridge);
     request.nest(libc::IFLA_LINKINFO, |info| {
         info.string(libc::IFLA_INFO_KIND, "veth").nest(libc::IFLA_INFO_DATA, |data| {
@@ -94,10 +98,14 @@ pub(crate) fn write_veth(request: &mut Request, host: &VethSpec<'_>, peer: &Peer
     });
 }
 
-/// Lets a bridge port send frames back to where they came from: with br_netfilter, a container that talks to its own published port needs it.
-pub(crate) fn write_hairpin(request: &mut Request, name: &str) {
+/// Sets a bridge port up. It needs no link-local address; and it may send frames back to where they came from: with br_netfilter, a
+/// container that talks to its own published port needs that.
+pub(crate) fn write_port_up(request: &mut Request, name: &str) {
     request.begin(libc::RTM_NEWLINK, libc::NLM_F_ACK);
-    request.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, name);
+    request.fixed(&header(0, UP)).string(libc::IFLA_IFNAME, name);
+    request.nest(libc::IFLA_AF_SPEC, |spec| {
+        spec.nest(libc::AF_INET6 as u16, |inet6| inet6.bytes(IFLA_INET6_ADDR_GEN_MODE, &[ADDR_GEN_MODE_NONE]))
+    });
     request.nest(libc::IFLA_LINKINFO, |info| {
         info.string(libc::IFLA_INFO_SLAVE_KIND, "bridge");
         info.nest(libc::IFLA_INFO_SLAVE_DATA, |data| data.bytes(IFLA_BRPORT_MODE, &[1]))
@@ -110,10 +118,26 @@ pub(crate) fn write_link_up(request: &mut Request, index: u32) {
     request.fixed(&header(index, UP));
 }
 
+/// Sets an interface down.
+#[cfg(test)]
+pub(crate) fn write_link_down(request: &mut Request, index: u32) {
+    request.begin(libc::RTM_NEWLINK, libc::NLM_F_ACK);
+    let mut bytes = header(index, UP);
+    bytes[8..12].fill(0);
+    request.fixed(&bytes);
+}
+
 /// Gives a bridge its MTU and hardware address and sets it up.
 pub(crate) fn write_link_change(request: &mut Request, index: u32, mtu: u32, mac: [u8; 6]) {
     write_link_up(request, index);
     request.host32(libc::IFLA_MTU, mtu).bytes(libc::IFLA_ADDRESS, &mac);
+}
+
+/// Asks for an interface, which makes the kernel (from 6.13) handle a change of its carrier at once. Otherwise it may wait for up to a second,
+/// in which nothing can be sent.
+pub(crate) fn write_settle(request: &mut Request, name: &str) {
+    request.begin(libc::RTM_GETLINK, libc::NLM_F_ACK);
+    request.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, name).host32(libc::IFLA_EXT_MASK, SKIP_STATISTICS);
 }
 
 /// Deletes an interface.

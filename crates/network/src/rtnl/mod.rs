@@ -10,9 +10,11 @@ use rustix::net::netdevice::name_to_index;
 use wharf_types::{Error, Result, ResultExt};
 
 pub(crate) use address::{AddressInfo, write_address};
+#[cfg(test)]
+pub(crate) use link::write_link_down;
 pub(crate) use link::{
-    BridgeSpec, LinkInfo, PeerSpec, VethSpec, write_bridge, write_delete_link, write_hairpin, write_link_change,
-    write_link_up, write_veth,
+    BridgeSpec, LinkInfo, PeerSpec, VethSpec, write_bridge, write_delete_link, write_link_change, write_link_up,
+    write_port_up, write_settle, write_veth,
 };
 pub(crate) use route::{RouteInfo, write_default_route};
 

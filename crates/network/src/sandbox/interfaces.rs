@@ -10,8 +10,8 @@ use wharf_types::{Error, Kind, Result, ResultExt};
 use crate::netlink::{Request, accept};
 use crate::plan::EndpointPlan;
 use crate::rtnl::{
-    PeerSpec, Rtnl, VethSpec, write_address, write_default_route, write_delete_link, write_hairpin, write_link_up,
-    write_veth,
+    PeerSpec, Rtnl, VethSpec, write_address, write_default_route, write_delete_link, write_link_up, write_port_up,
+    write_settle, write_veth,
 };
 use crate::sysctl;
 
@@ -102,9 +102,20 @@ fn creation(host: &Rtnl, namespace: BorrowedFd<'_>, endpoints: &[EndpointPlan]) 
             &VethSpec { name: &endpoint.host_name, bridge, mtu: endpoint.mtu },
             &PeerSpec { name: &endpoint.container_name, mac: endpoint.mac, namespace },
         );
-        write_hairpin(&mut request, &endpoint.host_name);
+        write_port_up(&mut request, &endpoint.host_name);
     }
     Ok(request)
+}
+
+/// Makes the host's sides and their bridges ready to send, first the ports, then the bridges that depend on them.
+///
+/// # Errors
+/// `NotFound` when one of them has vanished.
+pub(super) fn settle(host: &Rtnl, endpoints: &[EndpointPlan]) -> Result<()> {
+    let mut request = Request::new();
+    endpoints.iter().for_each(|endpoint| write_settle(&mut request, &endpoint.host_name));
+    endpoints.iter().for_each(|endpoint| write_settle(&mut request, &endpoint.bridge));
+    host.apply(&mut request).context("cannot connect the container to its networks")
 }
 
 /// Waits for the kernel to remove the host's sides of a namespace that has ended, and removes them when it has not.

@@ -100,8 +100,10 @@ impl Sandbox {
         };
         if !endpoints.is_empty() {
             own.linked = true;
-            interfaces::create(&Rtnl::open()?, own.namespace.as_fd(), endpoints)?;
+            let host = Rtnl::open()?;
+            interfaces::create(&host, own.namespace.as_fd(), endpoints)?;
             interfaces::configure(&own.inside, endpoints)?;
+            interfaces::settle(&host, endpoints)?;
         }
         own.set_waiting_parameters()?;
         if !ports.is_empty() {

@@ -1,56 +1,67 @@
 //! Control groups, version 1 and 2.
+//!
+//! Version 1 has one tree per controller, all of which get a folder of the same path; version 2 has one tree. A hybrid
+//! host (version 1 with a version 2 tree for hugetlb or systemd beside it) is treated as version 1.
 
-use crate::spec::{Cgroup, Resources};
-use wharf_types::{Error, Result};
+mod device_program;
+mod devices;
+mod files;
+mod layout;
+mod stats;
+mod v1;
+mod v2;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wharf_types::{Error, Kind, Result, ResultExt};
+
+use crate::spec::{ContainerSpec, Resources};
+
+pub use layout::{Hierarchy, Layout};
+pub use stats::Stats;
+
+/// How long a kernel operation that ends by itself (a freeze, the last exit) is waited for: 14 steps that double from
+/// 100 µs, 1.6 s in all.
+const STEPS: u32 = 14;
 
 /// A container's cgroup: one folder on version 2, one per hierarchy on version 1.
 #[derive(Debug, Clone)]
 pub struct Group {
+    layout: Layout,
     path: String,
 }
 
-/// Raw figures of a [`Group`]; absent where the controller is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Memory in use in bytes, page cache included.
-    pub memory_usage: Option<u64>,
-    /// The highest use so far in bytes.
-    pub memory_peak: Option<u64>,
-    /// The limit in bytes; `None` is unlimited.
-    pub memory_limit: Option<u64>,
-    /// The lines of memory.stat.
-    pub memory_stat: Vec<(String, u64)>,
-    /// CPU time in nanoseconds.
-    pub cpu_usage: Option<u64>,
-    /// CPU time in the kernel in nanoseconds.
-    pub cpu_system: Option<u64>,
-    /// CPU time outside the kernel in nanoseconds.
-    pub cpu_user: Option<u64>,
-    /// CPU time per processor in nanoseconds (v1 only).
-    pub cpu_per_processor: Vec<u64>,
-    /// Elapsed periods, throttled periods, throttled nanoseconds.
-    pub cpu_throttling: Option<(u64, u64, u64)>,
-    /// Processes and threads.
-    pub pids_current: Option<u64>,
-    /// Their limit; `None` is unlimited.
-    pub pids_limit: Option<u64>,
-    /// Bytes moved: (major, minor, operation `read`|`write`|..., bytes).
-    pub io_bytes: Vec<(u64, u64, String, u64)>,
-    /// Operations: (major, minor, operation, count).
-    pub io_operations: Vec<(u64, u64, String, u64)>,
-    /// How many processes the out-of-memory killer ended.
-    pub oom_kills: u64,
-}
-
 impl Group {
-    /// Makes the cgroup with its limits. Fails with a conflict where one of that path holds processes.
-    pub fn create(_cgroup: &Cgroup) -> Result<Self> {
-        Err(Error::not_implemented("cgroups"))
+    /// Makes the container's cgroup with its limits and device rules.
+    ///
+    /// An empty one of that path is replaced; one that holds processes is a conflict. After a failure nothing is left.
+    pub fn create(spec: &ContainerSpec) -> Result<Self> {
+        Self::create_in(Layout::detect()?, spec)
+    }
+
+    pub(crate) fn create_in(layout: Layout, spec: &ContainerSpec) -> Result<Self> {
+        let group = Self { layout, path: clean(&spec.cgroup.path)? };
+        let result = match &group.layout {
+            Layout::Legacy { hierarchies } => v1::create(hierarchies, &group.path, spec),
+            Layout::Unified { root } => v2::create(root, &group.path, spec),
+        };
+        match result {
+            Ok(()) => Ok(group),
+            Err(error) if error.kind() == Kind::Conflict => Err(error),
+            Err(error) => {
+                // The first failure is the one to tell.
+                let _cleaned = group.remove();
+                Err(error)
+            }
+        }
     }
 
     /// An existing one, by its path below every hierarchy's root.
     pub fn open(path: &str) -> Result<Self> {
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { layout: Layout::detect()?, path: clean(path)? })
     }
 
     /// The path below every hierarchy's root.
@@ -58,48 +69,159 @@ impl Group {
         &self.path
     }
 
-    /// Moves a process into it. Slow on version 1: [`crate::Starting`] and [`crate::exec`] let the process join by itself.
-    pub fn join(&self, _pid: i32) -> Result<()> {
-        Err(Error::not_implemented("cgroups"))
+    /// Moves a process into it. On version 1 the kernel waits for an RCU grace period: [`crate::Starting`] and
+    /// [`crate::exec`] let the process join by itself, which does not.
+    pub fn join(&self, pid: i32) -> Result<()> {
+        for folder in self.folders() {
+            files::write(&folder.join("cgroup.procs"), &pid.to_string())
+                .with_context(|| format!("cannot move process {pid} into {}", folder.display()))?;
+        }
+        Ok(())
     }
 
-    /// Changes the limits that are given.
-    pub fn update(&self, _resources: &Resources) -> Result<()> {
-        Err(Error::not_implemented("cgroups"))
+    /// The files by which a process joins on its own ([`join_self`]); empty where it is cloned into its cgroup.
+    pub(crate) fn join_files(&self) -> Result<Vec<OwnedFd>> {
+        match &self.layout {
+            Layout::Unified { .. } => Ok(Vec::new()),
+            Layout::Legacy { .. } => {
+                let open = |folder: PathBuf| files::open_to_write(&folder.join("tasks"));
+                self.folders().map(open).collect::<io::Result<_>>().context("cannot open the container's cgroup")
+            }
+        }
+    }
+
+    /// The folder to clone a process into, on version 2.
+    pub(crate) fn clone_target(&self) -> Result<Option<OwnedFd>> {
+        match &self.layout {
+            Layout::Legacy { .. } => Ok(None),
+            Layout::Unified { root } => {
+                files::open_folder(&root.join(&self.path)).map(Some).context("cannot open the container's cgroup")
+            }
+        }
+    }
+
+    /// Changes the limits that are given, and leaves the others.
+    pub fn update(&self, resources: &Resources) -> Result<()> {
+        match &self.layout {
+            Layout::Legacy { hierarchies } => v1::set_limits(hierarchies, &self.path, resources),
+            Layout::Unified { root } => v2::set_limits(&root.join(&self.path), resources),
+        }
     }
 
     /// Stops all processes, and returns when they stand.
     pub fn freeze(&self) -> Result<()> {
-        Err(Error::not_implemented("cgroups"))
+        self.set_frozen(true).context("cannot freeze the container")
     }
 
     /// Lets them run again.
     pub fn thaw(&self) -> Result<()> {
-        Err(Error::not_implemented("cgroups"))
+        self.set_frozen(false).context("cannot thaw the container")
     }
 
-    /// Kills every process in it.
+    fn set_frozen(&self, frozen: bool) -> Result<()> {
+        let set = || match &self.layout {
+            Layout::Legacy { hierarchies } => v1::set_frozen(hierarchies, &self.path, frozen),
+            Layout::Unified { root } => v2::set_frozen(&root.join(&self.path), frozen),
+        };
+        if wait_until(set)? { Ok(()) } else { Err(Error::unavailable("the kernel has not answered in time")) }
+    }
+
+    /// Kills every process in it, those that are born meanwhile too.
     pub fn kill_all(&self) -> Result<()> {
-        Err(Error::not_implemented("cgroups"))
+        if let Layout::Unified { root } = &self.layout
+            && files::write(&root.join(&self.path).join("cgroup.kill"), "1").is_ok()
+        {
+            return Ok(());
+        }
+        let frozen = self.freeze().is_ok();
+        for pid in self.pids()? {
+            // It may have ended since.
+            let _gone = wharf_sys::process::kill(pid, rustix::process::Signal::KILL.as_raw());
+        }
+        if frozen { self.thaw() } else { Ok(()) }
     }
 
-    /// How many processes the out-of-memory killer ended.
+    /// How many processes the out-of-memory killer ended in it.
     pub fn oom_kills(&self) -> Result<u64> {
-        Err(Error::not_implemented("cgroups"))
+        match &self.layout {
+            Layout::Legacy { hierarchies } => v1::oom_kills(hierarchies, &self.path),
+            Layout::Unified { root } => v2::oom_kills(&root.join(&self.path)),
+        }
     }
 
     /// The processes in it, cgroups below included, in the caller's PID namespace.
     pub fn pids(&self) -> Result<Vec<i32>> {
-        Err(Error::not_implemented("cgroups"))
+        let Some(folder) = self.folders().next() else { return Ok(Vec::new()) };
+        let mut pids = Vec::new();
+        files::visit(&folder, &mut |folder| {
+            let text = files::read_if_there(&folder.join("cgroup.procs"))?.unwrap_or_default();
+            pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+            Ok(())
+        })
+        .context("cannot list the container's processes")?;
+        Ok(pids)
     }
 
     /// Its figures.
     pub fn stats(&self) -> Result<Stats> {
-        Err(Error::not_implemented("cgroups"))
+        match &self.layout {
+            Layout::Legacy { hierarchies } => stats::v1(hierarchies, &self.path),
+            Layout::Unified { root } => stats::v2(&root.join(&self.path)),
+        }
+        .context("cannot read the container's figures")
     }
 
     /// Removes it and the cgroups below. That it is gone already is no error; goes on past errors and reports them all.
     pub fn remove(&self) -> Result<()> {
-        Err(Error::not_implemented("cgroups"))
+        let problems: Vec<String> = self.folders().filter_map(|folder| remove_tree(&folder).err()).collect();
+        if problems.is_empty() { Ok(()) } else { Err(Error::system(problems.join("; "))) }
     }
+
+    fn folders(&self) -> Box<dyn Iterator<Item = PathBuf> + '_> {
+        match &self.layout {
+            Layout::Legacy { hierarchies } => Box::new(hierarchies.iter().map(|tree| tree.mount.join(&self.path))),
+            Layout::Unified { root } => Box::new(std::iter::once(root.join(&self.path))),
+        }
+    }
+}
+
+/// Moves the calling process, which must have one thread, through one of [`Group::join_files`].
+///
+/// A single thread that moves itself needs no stable view of its thread group: the kernel takes no global lock.
+pub(crate) fn join_self(file: impl AsFd) -> Result<()> {
+    rustix::io::write(file, b"0").map_err(io::Error::from).context("cannot join the container's cgroup")?;
+    Ok(())
+}
+
+/// The path without a leading slash, so that it can be joined. Must stay below the hierarchy's root.
+fn clean(path: &str) -> Result<String> {
+    let relative = path.trim_matches('/');
+    if relative.is_empty() || relative.split('/').any(|name| matches!(name, "" | "." | "..")) {
+        return Err(Error::invalid(format!("invalid cgroup path: {path:?}")));
+    }
+    Ok(relative.to_owned())
+}
+
+fn remove_tree(folder: &std::path::Path) -> std::result::Result<(), String> {
+    let removed = wait_until(|| match files::remove_with_children(folder) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(false),
+        Err(error) => Err(error.into()),
+    });
+    match removed {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("cannot remove cgroup {}: it still holds processes", folder.display())),
+        Err(error) => Err(format!("cannot remove cgroup {}: {}", folder.display(), error.chain())),
+    }
+}
+
+/// Tries until it is done, or gives up.
+fn wait_until(mut done: impl FnMut() -> Result<bool>) -> Result<bool> {
+    for step in 0..STEPS {
+        if done()? {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_micros(100 << step));
+    }
+    done()
 }

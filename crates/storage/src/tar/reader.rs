@@ -56,8 +56,8 @@ pub struct Entry {
     pub device: (u32, u32),
     /// Extended attributes: name and value.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The pieces of a sparse file; [`Reader::data`] gives only these.
-    pub(crate) sparse: Option<Vec<Piece>>,
+    /// The pieces of a sparse file, as offset and length in bytes; [`Reader::data`] gives only these.
+    pub sparse: Option<Vec<(u64, u64)>>,
 }
 
 impl Entry {
@@ -78,11 +78,6 @@ impl Entry {
         }
     }
 
-    /// Whether [`Reader::data`] leaves out holes.
-    pub fn is_sparse(&self) -> bool {
-        self.sparse.is_some()
-    }
-
     /// The name for messages.
     pub fn name(&self) -> String {
         printable(&self.path)
@@ -95,7 +90,7 @@ impl Entry {
 /// `InvalidParameter` when `..` leads out of the archive, or the name is too long.
 pub fn clean_path(path: &[u8]) -> Result<Vec<u8>> {
     let place = Place::of(path)?;
-    Ok(place.name.is_some().then(|| place.path().into_bytes()).unwrap_or_default())
+    Ok(if place.name.is_some() { place.path().into_bytes() } else { Default::default() })
 }
 
 /// Bytes of an archive in a form that no terminal takes for commands.

@@ -1,0 +1,96 @@
+//! The overlay that is a container's root file system.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::mount::{FsOpenFlags, fsconfig_set_string, fsopen};
+
+use super::fsmount::{self, Detached};
+
+/// Whatever the kernel's defaults are: a layer must be readable as a plain folder, so no redirects and no metadata-only
+/// copies; and nothing that ties it to its inode numbers.
+const PLAIN: [(&str, &str); 4] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("xino", "off")];
+
+/// fsconfig takes strings of up to 255 bytes.
+const LONGEST_VALUE: usize = 255;
+
+/// The overlay of `lower` (topmost first, may be empty), `upper` and `work`.
+pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Detached> {
+    if lower.is_empty() {
+        return fsmount::copy(rustix::fs::CWD, upper, false);
+    }
+    match one_by_one(lower, upper, work) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+            joined(lower, upper, work).map_err(|_| error)
+        }
+        other => other,
+    }
+}
+
+/// Kernel 6.5: a parameter for each layer.
+fn one_by_one(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Detached> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let mut held = Vec::new();
+    let mut set = |name: &str, path: &Path| -> io::Result<()> {
+        let path = fitting(path, &mut held)?;
+        Ok(fsconfig_set_string(&context, name, path.as_path())?)
+    };
+    for layer in lower {
+        set("lowerdir+", layer)?;
+    }
+    set("upperdir", upper)?;
+    set("workdir", work)?;
+    set_plain(&context)?;
+    fsmount::create(&context, 0)
+}
+
+/// Older kernels: all layers in one parameter, by descriptor, which is short and needs no escaping. That string may be
+/// longer than fsconfig takes, but mount(2) would take no more than a page either: so it goes through a short folder.
+fn joined(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Detached> {
+    let mut held = Vec::new();
+    let names = lower.iter().map(|layer| by_descriptor(layer, &mut held)).collect::<io::Result<Vec<_>>>()?;
+    let names: Vec<&[u8]> = names.iter().map(|name| name.as_os_str().as_bytes()).collect();
+    let upper = by_descriptor(upper, &mut held)?;
+    let work = by_descriptor(work, &mut held)?;
+    let mut options = format!("upperdir={},workdir={}", upper.display(), work.display()).into_bytes();
+    for (name, value) in PLAIN {
+        options.extend_from_slice(format!(",{name}={value}").as_bytes());
+    }
+    options.extend_from_slice(b",lowerdir=");
+    options.extend_from_slice(&names.join(&b':'));
+    attached(&options)
+}
+
+/// mount(2) needs a place: the host's root, in this process's own mount namespace, whence a copy is taken.
+fn attached(options: &[u8]) -> io::Result<Detached> {
+    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+    let options = std::ffi::CString::new(options)?;
+    mount("overlay", "/proc", "overlay", MountFlags::empty(), Some(options.as_c_str()))?;
+    let copy = fsmount::copy(rustix::fs::CWD, Path::new("/proc"), false);
+    unmount("/proc", UnmountFlags::DETACH)?;
+    copy
+}
+
+fn set_plain(context: &OwnedFd) -> io::Result<()> {
+    for (name, value) in PLAIN {
+        fsconfig_set_string(context, name, value).map_err(|error| fsmount::explain(context, error))?;
+    }
+    Ok(())
+}
+
+/// The path itself, or a short name for it.
+fn fitting(path: &Path, held: &mut Vec<OwnedFd>) -> io::Result<PathBuf> {
+    if path.as_os_str().len() <= LONGEST_VALUE { Ok(path.to_owned()) } else { by_descriptor(path, held) }
+}
+
+/// A name through a descriptor, which must be held until the overlay is mounted.
+fn by_descriptor(path: &Path, held: &mut Vec<OwnedFd>) -> io::Result<PathBuf> {
+    let folder = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let name = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    held.push(folder);
+    Ok(PathBuf::from(OsStr::new(&name)))
+}
