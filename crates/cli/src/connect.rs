@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use wharf_client::Endpoint;
+use wharf_client::{Client, Endpoint};
 
 use crate::env;
 use crate::failure::{Failure, Outcome};
@@ -93,16 +93,21 @@ async fn start() -> Outcome<()> {
     }
     let (mut child, mut log) = spawn().map_err(|error| cannot_start(&crate::output::os_error(&error)))?;
     let deadline = Instant::now() + PATIENCE;
-    while !listens()? {
+    // It listens before it has opened its store; only an answer shows that it runs.
+    while !(listens()? && answers().await) {
         if let Some(status) = child.try_wait()? {
             return Err(cannot_start(&last_words(&mut log).unwrap_or_else(|| status.to_string())));
         }
         if Instant::now() > deadline {
-            return Err(cannot_start("it does not listen in time").with_hint(format!("see {DEFAULT_RUN}/engine.log")));
+            return Err(cannot_start("it does not answer in time").with_hint(format!("see {DEFAULT_RUN}/engine.log")));
         }
         tokio::time::sleep(LOOK).await;
     }
     Ok(())
+}
+
+async fn answers() -> bool {
+    Client::new(Endpoint::Unix(DEFAULT_SOCKET.into())).ping().await.is_ok()
 }
 
 /// Starts the engine in a session of its own, with a log in place of its output.

@@ -38,3 +38,15 @@ pub fn columns() -> Option<usize> {
 pub fn config_dir() -> Option<PathBuf> {
     text(DOCKER_CONFIG).map(PathBuf::from).or_else(|| Some(home()?.join(".docker")))
 }
+
+/// How many sockets a service manager has handed to this very process (sd_listen_fds(3)).
+pub fn listen_descriptors() -> i32 {
+    let number = |name: &str| text(name).and_then(|value| value.parse::<i32>().ok());
+    let ours = number("LISTEN_PID") == i32::try_from(std::process::id()).ok();
+    if ours { number("LISTEN_FDS").unwrap_or(0).clamp(0, 64) } else { 0 }
+}
+
+/// Proxies for downloads: `http_proxy`, `https_proxy`, `no_proxy`, in either case.
+pub fn proxy(name: &str) -> Option<String> {
+    text(name).or_else(|| text(&name.to_uppercase()))
+}

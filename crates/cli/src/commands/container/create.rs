@@ -82,7 +82,8 @@ pub async fn make(app: &App, flags: &ContainerFlags, create: &Create) -> Outcome
     if flags.pull == "always" {
         pull(client, image, create, flags.quiet).await.map_err(|failure| with_ways_out(failure, app))?;
     }
-    let send = || client.container_create(&create.body, create.name.as_deref(), Some(create.platform.as_str()).filter(|p| !p.is_empty()));
+    let platform = Some(create.platform.as_str()).filter(|platform| !platform.is_empty());
+    let send = || client.container_create(create.name.as_deref(), platform, &create.body);
     let created = match send().await {
         Err(error) if error.kind() == Kind::NotFound && flags.pull == "missing" && is_name(image) => {
             if !flags.quiet {
