@@ -104,12 +104,9 @@ pub async fn make(app: &App, flags: &ContainerFlags, create: &Create) -> Outcome
     Ok(created)
 }
 
-
 fn with_ways_out(failure: Failure, app: &App) -> Failure {
-    let hint = format!(
-        "make an image with '{0} image bootstrap', or bring one in with '{0} load' or '{0} import'",
-        app.name
-    );
+    let hint =
+        format!("make an image with '{0} image bootstrap', or bring one in with '{0} load' or '{0} import'", app.name);
     let failure = failure.with_code(125);
     if failure.hint.is_some() { failure } else { failure.with_hint(hint) }
 }
@@ -124,7 +121,8 @@ fn familiar(image: &str) -> String {
 }
 
 async fn pull(client: &Client, image: &str, create: &Create, quiet: bool) -> Outcome<()> {
-    let reference: Reference = image.parse().map_err(|error: wharf_types::ReferenceError| Failure::new(error.to_string()))?;
+    let reference: Reference =
+        image.parse().map_err(|error: wharf_types::ReferenceError| Failure::new(error.to_string()))?;
     let reference = reference.or_latest();
     let tag = reference.digest().map(|digest| digest.to_string()).or_else(|| reference.tag().map(str::to_owned));
     let name = format!("{}/{}", reference.domain(), reference.path());
@@ -161,8 +159,9 @@ impl CidFile {
     }
 
     fn write(&self, id: &str) -> Outcome<()> {
-        std::fs::write(&self.path, id)
-            .map_err(|error| Failure::new(format!("failed to write {}: {}", self.path, output::os_error(&error))).with_code(125))?;
+        std::fs::write(&self.path, id).map_err(|error| {
+            Failure::new(format!("failed to write {}: {}", self.path, output::os_error(&error))).with_code(125)
+        })?;
         self.written.set(true);
         Ok(())
     }
