@@ -19,7 +19,12 @@ fn main() {
     let folder = std::env::temp_dir().join(format!("start-loop-{}", std::process::id()));
     make_image(&folder);
     let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    let capabilities = capabilities::mask(&capabilities::DEFAULT_CAPABILITIES).unwrap();
     for round in 0..rounds {
+        let compiling = Instant::now();
+        let filter = wharf_runtime::seccomp::default_filter(capabilities).unwrap();
+        times.entry("9 compile the default filter").or_default().push(compiling.elapsed());
+        assert!(filter.len() < 1000, "{} instructions", filter.len());
         let started = Instant::now();
         floor(&folder);
         times.entry("0 floor: clone, overlay, pivot-free exec, wait").or_default().push(started.elapsed());

@@ -8,13 +8,14 @@ const SYS_ADMIN: u64 = 1 << 21;
 /// All CLONE_NEW* flags: making a namespace needs CAP_SYS_ADMIN.
 const NAMESPACES: u64 = 0x7e02_0000;
 
-/// Execution domains that programs ask for and that change nothing dangerous: Linux, and with UNAME26 and
-/// ADDR_NO_RANDOMIZE-free layouts; 0xffffffff asks for the present one.
+/// Execution domains that change nothing dangerous: PER_LINUX and PER_LINUX32, each also with UNAME26; 0xffffffff asks
+/// for the present one.
 const PERSONALITIES: [u64; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
-/// vsock sockets reach past the network namespace.
-const AF_VSOCK: u64 = 40;
+/// The kernel's cryptography by socket: a large attack surface.
 const AF_ALG: u64 = 38;
+/// Sockets to the hypervisor, which no network namespace contains.
+const AF_VSOCK: u64 = 40;
 
 /// What the policy says about a system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

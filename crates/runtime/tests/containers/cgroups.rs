@@ -26,7 +26,7 @@ fn value(fixture: &Fixture, controller: &str, v1: &str, v2: &str) -> String {
 
 fn limited() -> Fixture {
     let mut fixture = Fixture::new("echo up; while :; do sleep 60; done");
-    fixture.spec.cgroup.path = format!("/runtime-test/nested{}", fixture.spec.cgroup.path);
+    fixture.spec.cgroup.path = format!("{}/nested/leaf", fixture.spec.cgroup.path);
     fixture.spec.cgroup.resources = Resources {
         memory: Some(64 << 20),
         memory_swap: Some(64 << 20),

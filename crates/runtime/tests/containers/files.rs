@@ -46,6 +46,17 @@ fn the_devices_are_there_and_work() {
 }
 
 #[test]
+fn a_privileged_container_has_the_hosts_devices() {
+    let mut fixture = Fixture::new("ls /dev; touch /sys/kernel/x; cat /proc/mounts");
+    fixture.spec.privileged = true;
+    fixture.spec.masked_paths.clear();
+    fixture.spec.readonly_paths.clear();
+    let output = fixture.run().output;
+    assert!(output.contains("\nkmsg\n") && output.contains("\npts\n"), "{output}");
+    assert!(output.contains("/sys sysfs rw,") && !output.contains("/proc/sys"), "{output}");
+}
+
+#[test]
 fn a_listed_device_is_made() {
     let mut fixture = Fixture::new("stat -c '%a %u %t:%T' /dev/mapper/it; head -c 1 /dev/mapper/it | wc -c");
     fixture.spec.devices.push(Device {
