@@ -122,3 +122,6 @@ fn introduce(answer: &mut Answer) {
     headers.insert(HeaderName::from_static(names::OSTYPE), HeaderValue::from_static("linux"));
     headers.insert(header::SERVER, SERVER);
 }
+
+#[cfg(test)]
+mod tests;

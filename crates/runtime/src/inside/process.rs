@@ -31,12 +31,12 @@ pub(crate) fn shield() -> Result<()> {
 }
 
 /// Becomes the program; returns only on failure, which the caller has been told of.
-pub(crate) fn start(start: &Start<'_>, stdio: Stdio, channel: Newborn) -> Error {
+pub(crate) fn start(start: &Start<'_>, stdio: Stdio, channel: &Newborn) -> Error {
     if start.init {
-        return start_under_init(start, stdio, &channel);
+        return start_under_init(start, stdio, channel);
     }
-    match become_program(start, stdio, &channel) {
-        Err(error) => report(&channel, error),
+    match become_program(start, stdio, channel) {
+        Err(error) => report(channel, error),
         Ok(never) => match never {},
     }
 }

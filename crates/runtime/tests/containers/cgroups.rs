@@ -110,13 +110,13 @@ fn memory_beyond_the_limit_is_fatal_and_counted() {
 
 #[test]
 fn devices_that_are_not_listed_are_closed() {
-    let script =
-        "mknod /tmp/mem c 1 1 && cat /tmp/mem > /dev/null; mknod /tmp/null c 1 3 && cat /tmp/null && echo open";
+    let script = "mknod /tmp/mem c 1 1 && cat /tmp/mem > /dev/null; mknod /tmp/null c 1 3 && cat /tmp/null && echo open; mknod /tmp/zero c 1 5";
     let mut fixture = Fixture::new(script);
     let outcome = fixture.run();
     assert_eq!(outcome.output, "cat: can't open '/tmp/mem': Operation not permitted\nopen\n");
     fixture.spec.privileged = true;
-    fixture.spec.process.argv[2] = "head -c 0 /tmp/mem && echo open".to_owned();
+    fixture.spec.device_rules.clear();
+    fixture.spec.process.argv[2] = "head -c 1 /tmp/zero > /dev/null && echo open".to_owned();
     assert_eq!(fixture.output(), "open\n");
 }
 
