@@ -1,6 +1,6 @@
 //! Times the start of a container that runs `true`, step by step, against the least that a fork in new namespaces costs.
 //!
-//! `cargo run --profile release -p wharf-runtime --example start_loop -- ROUNDS`; needs root and /bin/busybox.
+//! `cargo run --release -p wharf-runtime --example start_loop -- ROUNDS`; needs root and /bin/busybox.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a measuring program
 
