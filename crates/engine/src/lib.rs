@@ -1,1 +1,36 @@
-//! Containers, images, networks, volumes, events and the state database; knows no HTTP.
+//! The engine: containers, images, networks, volumes and events over one state database. It knows no HTTP.
+//!
+//! Reads are answered from memory and never wait on a change. Every container has one owner task that alone changes it
+//! ([`container`]); the database ([`store`]) has one writing thread. The engine may die at any time: what must go on
+//! lives in the containers' monitors, and the next engine takes over from the database and from them ([`reconcile`]).
+
+mod config;
+pub mod container;
+mod engine;
+mod event;
+pub mod image;
+mod json;
+mod names;
+pub mod network;
+mod reconcile;
+mod services;
+mod store;
+pub mod system;
+mod time;
+pub mod volume;
+
+pub use config::{Config, DEFAULT_ROOT, DEFAULT_RUN, DEFAULT_SOCKET};
+pub use engine::Engine;
+pub use event::Events;
+
+use wharf_types::{Error, Result};
+
+/// Runs work that may block (files, netlink, waiting) away from the tasks that answer requests.
+pub(crate) async fn blocking<T, F>(work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    let joined = tokio::task::spawn_blocking(work).await;
+    joined.unwrap_or_else(|error| Err(Error::system("the engine failed while it worked on this").caused_by(error)))
+}

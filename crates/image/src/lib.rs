@@ -1,1 +1,26 @@
-//! Images on top of storage: tag, import, load, unpack, list, remove.
+//! Images on top of storage: names and ids, list, tag, remove, import, load, save, commit.
+//!
+//! [`ImageStore`] is the door. Reading (resolve, list, inspect) uses an index in memory and never waits for a write.
+
+mod archive;
+mod catalog;
+mod changes;
+mod config;
+mod documents;
+mod image;
+mod import;
+mod layout;
+mod load;
+mod remove;
+mod save;
+mod store;
+mod words;
+
+pub use changes::apply_changes;
+pub use config::{Health, History, ImageConfig, ImageDocument, RootFs};
+pub use documents::{Descriptor, Index, Manifest, media_type};
+pub use image::{HistoryEntry, Image, ImageId};
+pub use import::{CommitOptions, ImportOptions};
+pub use load::{Loaded, Progress};
+pub use remove::{InUse, Pruned, RemoveOptions, Removed};
+pub use store::{BrokenImage, Collected, ImageStore};

@@ -1,3 +1,25 @@
 //! Bridges, veth pairs, addresses, nftables and published ports, over netlink.
+//!
+//! The engine decides (addresses from [`ipam`], bridges, the [`Firewall`]'s static rules) and writes the decision
+//! down as a [`plan::SandboxPlan`]; a container's monitor carries it out with [`Sandbox`]. Everything here is
+//! synchronous and starts no thread; no program and no C library is used.
 
+mod bridge;
+mod firewall;
+mod host;
+pub mod ipam;
+#[cfg(test)]
+mod lab;
+mod netlink;
+mod nft;
 pub mod plan;
+mod rtnl;
+mod sandbox;
+mod subnet;
+mod sysctl;
+
+pub use bridge::{Bridge, BridgeConfig, bridge_mac, endpoint_mac};
+pub use firewall::{Firewall, NetworkRules};
+pub use host::{link_names, remove_link, uplink_mtu, used_subnets};
+pub use sandbox::{Entered, Sandbox, sweep};
+pub use subnet::Subnet;

@@ -1,1 +1,59 @@
-//! HTTP over the engine: routing, version gating, hijacked streams.
+//! HTTP over the engine: listeners, routing, version gating, hijacked streams.
+//!
+//! [`serve`] is the door. A request passes through `serve` (accept, panics, headers), `request` (path, version, query,
+//! body) and `route` (which function answers it); the modules named after the API's objects hold those functions. The
+//! engine always speaks the newest version of the API; `downgrade` makes of its documents what older clients expect.
+//!
+//! Streams of processes are not copied here: after the upgrade the client's own socket goes to the container's monitor
+//! (`hijack`), so that they outlive the engine.
+
+mod archive;
+mod attaching;
+mod containers;
+mod downgrade;
+mod events;
+mod execs;
+mod hijack;
+mod images;
+mod listener;
+mod logs;
+mod networks;
+mod request;
+mod response;
+mod route;
+mod serve;
+mod stats;
+mod stream;
+mod streams;
+mod system;
+mod times;
+mod transfer;
+mod volumes;
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use wharf_engine::Engine;
+
+pub use listener::{Host, Listener};
+
+/// What the functions that answer requests work with.
+pub(crate) struct Server {
+    pub(crate) engine: Engine,
+    pub(crate) attaching: attaching::Attaching,
+}
+
+/// Answers requests on all listeners until `shutdown` is ready.
+///
+/// Sockets are closed and their files removed when this returns. Requests that are being answered then end with the
+/// runtime; what they asked for goes on in the engine as far as it must.
+pub async fn serve(engine: Engine, listeners: Vec<Listener>, shutdown: impl Future<Output = ()>) {
+    let server = Arc::new(Server { engine, attaching: attaching::Attaching::default() });
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        tracing::info!(%listener, "the API is served");
+        loops.spawn(serve::accept_loop(listener, Arc::clone(&server)));
+    }
+    shutdown.await;
+    loops.shutdown().await;
+}

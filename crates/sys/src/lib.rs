@@ -5,8 +5,10 @@
 pub mod bpf;
 pub mod capability;
 pub mod exe;
+pub mod inherit;
 pub mod keyring;
 pub mod memfd;
+pub mod memory;
 pub mod mount;
 pub mod net;
 pub mod packet;

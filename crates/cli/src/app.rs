@@ -1,0 +1,67 @@
+//! What every command has at hand: the name it was called by, the global flags and the client.
+
+use std::cell::OnceCell;
+
+use wharf_client::Client;
+
+use crate::connect::{self, Place};
+use crate::failure::{Failure, Outcome};
+
+/// The surroundings of one command.
+pub struct App {
+    /// `wharf` or `docker`, as the person called it.
+    pub name: &'static str,
+    /// Flags before the command.
+    pub globals: Globals,
+    client: OnceCell<Client>,
+}
+
+/// Flags before the command, as far as they matter to commands.
+#[derive(Debug, Default, Clone)]
+pub struct Globals {
+    /// `--host`.
+    pub host: Option<String>,
+    /// `--config`.
+    pub config: Option<String>,
+    /// `--debug`.
+    pub debug: bool,
+}
+
+impl App {
+    /// Surroundings with no client yet.
+    pub fn new(name: &'static str, globals: Globals) -> Self {
+        Self { name, globals, client: OnceCell::new() }
+    }
+
+    /// The client; the first call makes sure that an engine is there if it is the default one.
+    pub async fn client(&self) -> Outcome<&Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let place = self.place()?;
+        place.make_sure_of_engine().await?;
+        Ok(self.client.get_or_init(|| Client::new(place.endpoint)))
+    }
+
+    /// Where the engine is.
+    pub fn place(&self) -> Outcome<Place> {
+        connect::find(self.globals.host.as_deref())
+    }
+
+    /// Says on standard error what failed, with its hint.
+    pub fn report(&self, failure: &Failure) {
+        if !failure.message.is_empty() {
+            let line = failure.line();
+            let text = match failure.origin {
+                crate::failure::Origin::Usage => format!("{line}\n"),
+                _ if self.name == "docker" && failure.code != 125 => format!("{line}\n"),
+                _ if self.name == "docker" => format!("docker: {line}\n"),
+                _ => format!("{}: {}\n", self.name, failure.message),
+            };
+            crate::output::err(&text);
+        }
+        if let Some(hint) = &failure.hint {
+            crate::output::err(&format!("hint: {hint}\n"));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The command line of the client: global flags, the command, its run.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::app::{App, Globals};
+use crate::commands::{self, Found};
+use crate::failure::{Failure, Outcome};
+use crate::{engine_main, help, output, usage};
+
+/// Reads the words, runs the command and answers with its exit code.
+pub fn main(program: &'static str, words: impl Iterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = words.collect();
+    if words.first().is_some_and(|word| word == "engine") {
+        return engine_main::main(engine_main::Called::Engine, words.into_iter().skip(1));
+    }
+    let app = App::new(program, Globals::default());
+    let Ok(words) = words.into_iter().map(OsString::into_string).collect::<Result<Vec<_>, _>>() else {
+        app.report(&Failure::new("the command line is not valid UTF-8"));
+        return ExitCode::from(1);
+    };
+    match dispatch(program, &words) {
+        Ok(code) => ExitCode::from(code),
+        Err((app, failure)) => {
+            app.report(&failure);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch(program: &'static str, words: &[String]) -> Result<u8, (App, Failure)> {
+    let plain = |failure| (App::new(program, Globals::default()), failure);
+    let line = globals(program, words).map_err(plain)?;
+    let rest = &words[line.consumed..];
+    if line.version {
+        return print(&version(program)).map_err(plain);
+    }
+    if line.help || rest.is_empty() {
+        return print(&help::of_program(program)).map_err(plain);
+    }
+    let (wants_help, rest) = match rest.split_first() {
+        Some((first, others)) if first == "help" => (true, others),
+        _ => (false, rest),
+    };
+    match commands::find(rest) {
+        Found::Nothing if rest.is_empty() => print(&help::of_program(program)).map_err(plain),
+        Found::Nothing => Err(plain(unknown(program, &rest[0]))),
+        Found::Group(group) => group_help(program, group, &rest[1..]).map_err(plain),
+        Found::Command(definition, length) => {
+            let called = format!("{program} {}", rest[..length].join(" "));
+            let read = usage::read(definition, &called, &rest[length..]);
+            let read = if wants_help { Ok(usage::Read::Help) } else { read };
+            match read.map_err(plain)? {
+                usage::Read::Help => print(&help::of_command(definition, program, &called)).map_err(plain),
+                usage::Read::Matches(matches) => {
+                    let app = App::new(program, line.globals);
+                    run(&app, definition, *matches).map_err(|failure| (app, failure))
+                }
+            }
+        }
+    }
+}
+
+fn run(app: &App, definition: &commands::Definition, matches: clap::ArgMatches) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on((definition.run)(app, matches));
+    // A thread that still waits for standard input must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+fn group_help(program: &str, group: &str, words: &[String]) -> Outcome {
+    match words.first() {
+        None => print(&help::of_group(group, program)),
+        Some(word) if matches!(word.as_str(), "--help" | "help") => print(&help::of_group(group, program)),
+        Some(word) => Err(Failure::usage(
+            format!(
+                "{program}: unknown command: {program} {group} {word}\n\nUsage:  {program} {group}\n\n\
+                 Run '{program} {group} --help' for more information"
+            ),
+            1,
+        )),
+    }
+}
+
+fn unknown(program: &str, word: &str) -> Failure {
+    let text = format!("{program}: unknown command: {program} {word}\n\nRun '{program} --help' for more information");
+    Failure::usage(text, 1)
+}
+
+fn print(text: &str) -> Outcome {
+    output::out(text).map(|()| 0)
+}
+
+fn version(program: &str) -> String {
+    let name = if program == "docker" { "Docker" } else { "wharf" };
+    format!("{name} version {}, build {}\n", env!("CARGO_PKG_VERSION"), "wharf")
+}
+
+/// What stands before the command.
+struct Line {
+    globals: Globals,
+    help: bool,
+    version: bool,
+    consumed: usize,
+}
+
+/// Reads the flags before the command. There are few, so this does without clap.
+fn globals(program: &str, words: &[String]) -> Result<Line, Failure> {
+    let mut line = Line { globals: Globals::default(), help: false, version: false, consumed: 0 };
+    let bad = |what: String| {
+        let usage = format!("Usage:  {program} [OPTIONS] COMMAND [ARG...]");
+        Failure::usage(format!("{what}\n\n{usage}\n\nRun '{program} --help' for more information"), 125)
+    };
+    let mut i = 0;
+    while let Some(word) = words.get(i).filter(|word| word.starts_with('-') && word.len() > 1) {
+        i += 1;
+        if word == "--" {
+            break;
+        }
+        let (name, attached) = split(word);
+        let mut value = || -> Result<String, Failure> {
+            if let Some(value) = attached {
+                return Ok(value.to_owned());
+            }
+            i += 1;
+            words.get(i - 1).cloned().ok_or_else(|| bad(format!("flag needs an argument: {name}")))
+        };
+        match name {
+            "-H" | "--host" => line.globals.host = Some(value()?),
+            "--config" => line.globals.config = Some(value()?),
+            "-c" | "--context" | "-l" | "--log-level" | "--tlscacert" | "--tlscert" | "--tlskey" => drop(value()?),
+            "-D" | "--debug" => line.globals.debug = attached != Some("false"),
+            "--tls" | "--tlsverify" => {}
+            "-v" | "--version" => line.version = true,
+            "-h" | "--help" => line.help = true,
+            _ if name.starts_with("--") => return Err(bad(format!("unknown flag: {name}"))),
+            _ => {
+                let letter = name.chars().nth(1).unwrap_or('?');
+                return Err(bad(format!("unknown shorthand flag: '{letter}' in {word}")));
+            }
+        }
+    }
+    line.consumed = i;
+    Ok(line)
+}
+
+/// A flag's name and the value that hangs on it: `--host=x`, `-Hx`, `-H=x`.
+fn split(word: &str) -> (&str, Option<&str>) {
+    if word.starts_with("--") {
+        return word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+    }
+    let at = word.char_indices().nth(2).map_or(word.len(), |(at, _)| at);
+    let (name, value) = word.split_at(at);
+    (name, (!value.is_empty()).then(|| value.strip_prefix('=').unwrap_or(value)))
+}

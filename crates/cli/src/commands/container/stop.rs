@@ -1,0 +1,37 @@
+//! `stop`: ask containers to end, and kill those that do not in time.
+
+use clap::Args;
+use wharf_client::StopOptions;
+
+use crate::app::App;
+use crate::commands::{Arity, definition, each};
+use crate::failure::Outcome;
+use crate::grammar::number::integer;
+
+/// What `stop` takes.
+#[derive(Debug, Args)]
+pub struct StopFlags {
+    /// Signal that asks the container to end
+    #[arg(short, long)]
+    signal: Option<String>,
+    /// Seconds until it is killed
+    #[arg(short, long, alias = "time", value_name = "int", value_parser = integer::<i64>)]
+    timeout: Option<i64>,
+    /// Containers
+    #[arg(value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+definition! {
+    StopFlags, stop,
+    names: &["container stop", "stop"],
+    about: "Stop one or more running containers",
+    usage: "[OPTIONS] CONTAINER [CONTAINER...]",
+    arity: Arity::AtLeast(1),
+}
+
+async fn stop(app: &App, flags: StopFlags) -> Outcome {
+    let options = StopOptions { signal: flags.signal, timeout: flags.timeout };
+    let (client, options) = (app.client().await?, &options);
+    each(app, &flags.containers, |container| async move { Ok(client.container_stop(container, options).await?) }).await
+}

@@ -1,0 +1,60 @@
+//! `import`: an image from the archive of a file system.
+
+use clap::Args;
+use wharf_api::image::Progress as Line;
+use wharf_client::ImportOptions;
+
+use crate::app::App;
+use crate::commands::{Arity, definition};
+use crate::env;
+use crate::failure::{Failure, Outcome};
+use crate::output::progress::Progress;
+use crate::output::source;
+
+/// What `import` takes.
+#[derive(Debug, Args)]
+pub struct ImportFlags {
+    /// Instruction of a Dockerfile that sets a default of the image
+    #[arg(short, long)]
+    change: Vec<String>,
+    /// Note about the image
+    #[arg(short, long)]
+    message: Option<String>,
+    /// Platform of the image (OS/ARCH)
+    #[arg(long)]
+    platform: Option<String>,
+    /// File, or - for STDIN, and the image's name
+    #[arg(value_name = "FILE")]
+    words: Vec<String>,
+}
+
+definition! {
+    ImportFlags, import,
+    names: &["image import", "import"],
+    about: "Make an image from a tar archive of a file system",
+    usage: "[OPTIONS] file|- [REPOSITORY[:TAG]]",
+    arity: Arity::Between(1, 2),
+}
+
+async fn import(app: &App, flags: ImportFlags) -> Outcome {
+    let file = &flags.words[0];
+    if file.starts_with("http://") || file.starts_with("https://") {
+        return Err(Failure::new("import from a URL is not supported yet")
+            .with_hint(format!("download it and pipe it in: curl -L {file} | {} import - NAME", app.name)));
+    }
+    let platform = flags.platform.clone().or_else(|| env::text(env::DOCKER_DEFAULT_PLATFORM));
+    let options = ImportOptions {
+        repository: flags.words.get(1).cloned().unwrap_or_default(),
+        message: flags.message.clone(),
+        changes: flags.change.clone(),
+        platform,
+    };
+    let upload = source::open(Some(file))?;
+    let mut lines = app.client().await?.image_import(&options, upload).await?;
+    let mut progress = Progress::on_stdout(false);
+    while let Some(line) = lines.next_progress().await {
+        let line: Line = line?;
+        progress.show(&line)?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,4 @@
+//! `network ...`.
+
+pub mod inspect;
+pub mod ls;

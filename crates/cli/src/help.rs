@@ -1,0 +1,145 @@
+//! Help texts in the shape of Docker's, made from the definitions.
+
+use clap::{ArgAction, Command};
+
+use crate::commands::{DEFINITIONS, Definition, GROUPS};
+
+/// Commands that most people need most.
+const COMMON: [&str; 5] = ["run", "exec", "ps", "images", "version"];
+const COMMON_LAST: [&str; 1] = ["info"];
+
+/// Flags before the command: name, value, what it is.
+const GLOBALS: [(&str, &str); 4] = [
+    ("    --config string", "Folder of the client's configuration"),
+    ("-D, --debug", "Say more about what happens"),
+    ("-H, --host string", "Engine to talk to (unix:///run/wharf.sock, tcp://HOST:PORT)"),
+    ("-v, --version", "Print the version and quit"),
+];
+
+/// Help of one command. `called` is the program and the command as typed.
+pub fn of_command(definition: &Definition, program: &str, called: &str) -> String {
+    let mut out = format!("Usage:  {called} {}\n\n{}\n", definition.usage, definition.about);
+    if definition.names.len() > 1 {
+        let names: Vec<String> = definition.names.iter().map(|name| format!("{program} {name}")).collect();
+        out.push_str(&format!("\nAliases:\n  {}\n", names.join(", ")));
+    }
+    let flags = flags(&crate::usage::command(definition));
+    if !flags.is_empty() {
+        out.push_str("\nOptions:\n");
+        out.push_str(&two_columns(&flags, width()));
+    }
+    out
+}
+
+/// Help of a group of commands, as `container`.
+pub fn of_group(group: &str, program: &str) -> String {
+    let about = GROUPS.iter().find(|(name, _)| *name == group).map_or("", |(_, about)| about);
+    let mut rows: Vec<(String, String)> = DEFINITIONS
+        .iter()
+        .filter_map(|d| Some((d.names[0].strip_prefix(group)?.strip_prefix(' ')?.to_owned(), d.about.to_owned())))
+        .filter(|(name, _)| name != "man")
+        .collect();
+    rows.sort();
+    let name = format!("{program} {group}");
+    format!(
+        "Usage:  {name} COMMAND\n\n{about}\n\nCommands:\n{}\nRun '{name} COMMAND --help' for more information on a command.\n",
+        commands(&rows)
+    )
+}
+
+/// Help of the whole program.
+pub fn of_program(program: &str) -> String {
+    let mut common = Vec::new();
+    let mut rest = Vec::new();
+    for definition in DEFINITIONS {
+        for name in definition.names.iter().filter(|name| !name.contains(' ')) {
+            let row = ((*name).to_owned(), definition.about.to_owned());
+            if COMMON.contains(name) || COMMON_LAST.contains(name) { common.push(row) } else { rest.push(row) }
+        }
+    }
+    let rank = |row: &(String, String)| COMMON.iter().chain(&COMMON_LAST).position(|name| *name == row.0);
+    common.sort_by_key(rank);
+    rest.sort();
+    let groups: Vec<(String, String)> = GROUPS.iter().map(|(n, a)| ((*n).to_owned(), (*a).to_owned())).collect();
+    let globals: Vec<(String, String)> = GLOBALS.iter().map(|(n, a)| ((*n).to_owned(), (*a).to_owned())).collect();
+    format!(
+        "Usage:  {program} [OPTIONS] COMMAND\n\nBuilds container images, moves them and runs them\n\n\
+         Common Commands:\n{}\nManagement Commands:\n{}\nCommands:\n{}\nGlobal Options:\n{}\n\
+         Run '{program} COMMAND --help' for more information on a command.\n",
+        commands(&common),
+        commands(&groups),
+        commands(&rest),
+        two_columns(&globals, width()),
+    )
+}
+
+fn commands(rows: &[(String, String)]) -> String {
+    let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(9);
+    rows.iter().map(|(name, about)| format!("  {name:widest$}   {about}\n")).collect()
+}
+
+/// `-a, --all` or `    --name string`, and what the flag is about.
+fn flags(command: &Command) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    for arg in command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()) {
+        let short = arg.get_short().map_or("    ".to_owned(), |short| format!("-{short}, "));
+        let long = arg.get_long().unwrap_or_default();
+        let value = value_kind(arg);
+        let name = format!("{short}--{long}{}{value}", if value.is_empty() { "" } else { " " });
+        rows.push((long.to_owned(), name, arg.get_help().map(ToString::to_string).unwrap_or_default()));
+    }
+    rows.sort();
+    rows.into_iter().map(|(_, name, about)| (name, about)).collect()
+}
+
+/// What a flag's value is: as the definition says, otherwise a list or a string by how often it may be given.
+pub fn value_kind(arg: &clap::Arg) -> String {
+    if matches!(arg.get_action(), ArgAction::SetTrue) || arg.is_require_equals_set() {
+        return String::new();
+    }
+    let given = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
+    match given {
+        Some(name) if name != arg.get_id().as_str().to_uppercase() => name,
+        _ if matches!(arg.get_action(), ArgAction::Append) => "list".into(),
+        _ => "string".into(),
+    }
+}
+
+fn two_columns(rows: &[(String, String)], width: usize) -> String {
+    let left = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let indent = left + 5;
+    let room = width.saturating_sub(indent).max(24);
+    let mut out = String::new();
+    for (name, about) in rows {
+        for (i, line) in wrap(about, room).iter().enumerate() {
+            if i == 0 {
+                out.push_str(&format!("  {name:left$}   {line}\n"));
+            } else {
+                out.push_str(&format!("{:indent$}{line}\n", ""));
+            }
+        }
+    }
+    out
+}
+
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        if !lines[last].is_empty() && lines[last].len() + 1 + word.len() > width {
+            lines.push(word.to_owned());
+        } else {
+            let line = &mut lines[last];
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+/// The terminal's width; 80 where there is none.
+fn width() -> usize {
+    crate::env::columns()
+        .or_else(|| crate::terminal::raw::size().map(|(_, columns)| usize::from(columns)))
+        .unwrap_or(80)
+}

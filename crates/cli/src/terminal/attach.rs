@@ -1,0 +1,198 @@
+//! Moves bytes between the person and a process in a container.
+//!
+//! Two threads with plain blocking calls: output must go on flowing while the main thread waits for the engine, and
+//! standard input may be anything, regular files included, which no event loop can wait for. Once attached the streams
+//! are a matter between this process and the container's monitor; an engine that dies meanwhile does not matter.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use tokio::sync::oneshot;
+use wharf_client::{Chunk, Demultiplexer, Hijacked, Source, Stream};
+
+use super::detach::Watch;
+use crate::failure::{Failure, Outcome};
+
+/// What of the person's streams is connected.
+pub struct Wiring {
+    /// Send standard input.
+    pub stdin: bool,
+    /// The container has a terminal: its output is one raw stream.
+    pub tty: bool,
+    /// Keys that detach; only with a terminal.
+    pub detach_keys: Vec<u8>,
+}
+
+/// A running connection.
+pub struct Session {
+    ended: oneshot::Receiver<End>,
+    /// Set once the output has ended.
+    pub done: Arc<AtomicBool>,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub enum End {
+    /// The container closed its output.
+    Output(io::Result<()>),
+    /// The person typed the keys that detach.
+    Detached,
+}
+
+impl Session {
+    /// Starts moving bytes.
+    pub fn start(hijacked: Hijacked, wiring: Wiring) -> Outcome<Self> {
+        let (stream, early, multiplexed) = hijacked.into_parts();
+        let (reader, writer) = blocking(stream)?;
+        let (sender, ended) = oneshot::channel();
+        let done = Arc::new(AtomicBool::new(false));
+        let report = Arc::new(std::sync::Mutex::new(Some(sender)));
+        let tell = move |report: &std::sync::Mutex<Option<oneshot::Sender<End>>>, end| {
+            let sender = report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            // Nobody listens any more when the command has ended for another reason.
+            let _ = sender.map(|sender| sender.send(end));
+        };
+        if wiring.stdin {
+            let report = Arc::clone(&report);
+            let watch = Watch::new(if wiring.tty { wiring.detach_keys } else { Vec::new() });
+            thread::Builder::new().name("stdin".into()).spawn(move || {
+                if copy_input(writer, watch) {
+                    tell(&report, End::Detached);
+                }
+            })?;
+        }
+        let finished = Arc::clone(&done);
+        let framed = multiplexed.unwrap_or(!wiring.tty);
+        thread::Builder::new().name("output".into()).spawn(move || {
+            let result = if framed { copy_frames(reader, &early) } else { copy_raw(reader, &early) };
+            finished.store(true, Ordering::Release);
+            tell(&report, End::Output(result));
+        })?;
+        Ok(Self { ended, done })
+    }
+
+    /// Waits until the output ends or the person detaches.
+    pub async fn end(&mut self) -> Outcome<End> {
+        match (&mut self.ended).await {
+            Ok(End::Output(Err(error))) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::silent(0)),
+            Ok(End::Output(Err(error))) => {
+                Err(Failure::new(format!("the container's output broke off: {}", crate::output::os_error(&error))))
+            }
+            Ok(end) => Ok(end),
+            Err(_) => Ok(End::Output(Ok(()))),
+        }
+    }
+}
+
+/// Both directions of a connection, blocking.
+fn blocking(stream: Stream) -> io::Result<(Box<dyn Read + Send>, Box<dyn HalfClose>)> {
+    Ok(match stream {
+        Stream::Unix(stream) => {
+            let stream = stream.into_std()?;
+            stream.set_nonblocking(false)?;
+            (Box::new(stream.try_clone()?), Box::new(stream))
+        }
+        Stream::Tcp(stream) => {
+            let stream = stream.into_std()?;
+            stream.set_nonblocking(false)?;
+            (Box::new(stream.try_clone()?), Box::new(stream))
+        }
+    })
+}
+
+/// A writer that can say "that was all" while reading goes on.
+trait HalfClose: Write + Send {
+    fn close(&mut self) -> io::Result<()>;
+}
+
+impl HalfClose for std::os::unix::net::UnixStream {
+    fn close(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl HalfClose for std::net::TcpStream {
+    fn close(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// How much is read at once.
+const BUFFER: usize = 64 * 1024;
+
+/// Copies standard input until it ends; says whether the person detached.
+fn copy_input(mut writer: Box<dyn HalfClose>, mut watch: Watch) -> bool {
+    let mut buffer = vec![0; BUFFER];
+    let mut stdin = io::stdin().lock();
+    loop {
+        let count = match stdin.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        let (bytes, detached) = watch.filter(&buffer[..count]);
+        // A container that reads no more is no failure of ours: its output says how it ended.
+        if writer.write_all(&bytes).is_err() {
+            return detached;
+        }
+        if detached {
+            return true;
+        }
+    }
+    let _ = writer.close();
+    false
+}
+
+fn copy_raw(mut reader: Box<dyn Read + Send>, early: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(early)?;
+    stdout.flush()?;
+    let mut buffer = vec![0; BUFFER];
+    while let Some(count) = read_some(&mut *reader, &mut buffer)? {
+        stdout.write_all(&buffer[..count])?;
+        stdout.flush()?;
+    }
+    Ok(())
+}
+
+fn copy_frames(mut reader: Box<dyn Read + Send>, early: &[u8]) -> io::Result<()> {
+    let mut frames = Demultiplexer::default();
+    frames.feed(early);
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        while let Some(chunk) = frames.next_chunk().map_err(io::Error::other)? {
+            write_chunk(&chunk)?;
+        }
+        match read_some(&mut *reader, &mut buffer)? {
+            Some(count) => frames.feed(&buffer[..count]),
+            None => return frames.finish().map_err(io::Error::other),
+        }
+    }
+}
+
+/// Writes a piece of output to where it belongs.
+pub fn write_chunk(chunk: &Chunk) -> io::Result<()> {
+    match chunk.source {
+        Source::Stderr | Source::System => io::stderr().lock().write_all(&chunk.bytes),
+        _ => {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(&chunk.bytes).and_then(|()| stdout.flush())
+        }
+    }
+}
+
+fn read_some(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        match reader.read(buffer) {
+            Ok(0) => return Ok(None),
+            Ok(count) => return Ok(Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+}

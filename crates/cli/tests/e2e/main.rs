@@ -1,0 +1,21 @@
+//! End to end: the built binary, a real engine for every test, real containers, and a census at the end of each.
+//!
+//! They need root, and busybox on the host; `cargo xtask test` fetches what is missing and `cargo xtask vm` runs some of
+//! them on cgroup v2. One file for each topic, one executable for all.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the place and the reason")]
+
+mod archives;
+mod bad_input;
+mod crash;
+mod docker_cli;
+mod docker_py;
+mod exec;
+mod exit_codes;
+mod isolation;
+mod limits;
+mod logs;
+mod network;
+mod process;
+mod smoke;
+mod stdio;
+mod stop;

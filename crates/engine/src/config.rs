@@ -1,0 +1,77 @@
+//! What an engine is told at its start.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+/// Where an engine keeps its things and how it names them in the kernel.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What must outlast a reboot: images, layers, containers, volumes, the database.
+    pub root: PathBuf,
+    /// What a reboot may clear: monitor sockets and exit records.
+    pub run: PathBuf,
+    /// Cgroup below which containers are placed, from each hierarchy's root; the default is `/wharf/ENGINE-ID`.
+    pub cgroup_parent: Option<String>,
+    /// Name of the default network's bridge; derived from the engine's id where absent.
+    pub bridge: Option<String>,
+    /// Address of the default network's bridge and length of its prefix; a free subnet is chosen where absent.
+    pub bridge_address: Option<(Ipv4Addr, u8)>,
+    /// Name servers for containers; the host's where empty.
+    pub dns: Vec<String>,
+}
+
+impl Config {
+    /// An engine with everything at its default below the two folders.
+    pub fn new(root: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            run: run.into(),
+            cgroup_parent: None,
+            bridge: None,
+            bridge_address: None,
+            dns: Vec::new(),
+        }
+    }
+
+    /// Folder of one container's lasting files.
+    pub(crate) fn container_dir(&self, id: impl std::fmt::Display) -> PathBuf {
+        self.containers_dir().join(id.to_string())
+    }
+
+    /// Folder of all containers' lasting files.
+    pub(crate) fn containers_dir(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+
+    /// Folder of one container's monitor.
+    pub(crate) fn monitor_dir(&self, id: impl std::fmt::Display) -> PathBuf {
+        self.monitors_dir().join(id.to_string())
+    }
+
+    /// Folder of all monitors.
+    pub(crate) fn monitors_dir(&self) -> PathBuf {
+        self.run.join("c")
+    }
+
+    /// Folder of the named volumes.
+    pub(crate) fn volumes_dir(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
+    /// The state database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("state.db")
+    }
+
+    /// Whether this is the machine's default engine, whose bridge has a name that people know.
+    pub(crate) fn is_default(&self) -> bool {
+        self.root == Path::new(DEFAULT_ROOT)
+    }
+}
+
+/// Where the machine's default engine keeps what must outlast a reboot.
+pub const DEFAULT_ROOT: &str = "/var/lib/wharf";
+/// Where the machine's default engine keeps what a reboot may clear.
+pub const DEFAULT_RUN: &str = "/run/wharf";
+/// The socket of the machine's default engine.
+pub const DEFAULT_SOCKET: &str = "/run/wharf.sock";

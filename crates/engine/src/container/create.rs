@@ -1,0 +1,262 @@
+//! Making a container: everything is checked first, and whatever was made is unmade when a later step fails.
+
+use std::sync::Arc;
+
+use wharf_api::List;
+use wharf_api::container::{CreateRequest, CreateResponse, HostConfig, Resources, RestartPolicyName, UpdateRequest};
+use wharf_image::Image;
+use wharf_runtime::paths;
+use wharf_types::{Error, Id, Platform, Result, validate_name};
+
+use super::directory::Directory;
+use super::owner::Snapshot;
+use super::record::Record;
+use super::security::Security;
+use super::state::State;
+use super::{Containers, copy_up, limits, merge, mounts, rows, signal, spec};
+use crate::names;
+use crate::services::Services;
+use crate::store::Durability;
+
+/// What a create has besides its body.
+#[derive(Debug, Clone, Default)]
+pub struct CreateOptions {
+    /// The container's name; a random one where it is `None`.
+    pub name: Option<String>,
+    /// The platform that the image must be for.
+    pub platform: Option<Platform>,
+}
+
+impl Containers {
+    /// Makes a container.
+    ///
+    /// # Errors
+    /// `NotFound` for an image or network that does not exist, `Conflict` for a name that is taken, `InvalidParameter`
+    /// for what makes no sense. Nothing is left behind then.
+    pub async fn create(&self, options: CreateOptions, request: CreateRequest) -> Result<CreateResponse> {
+        let image = self.image_for(&request, options.platform.as_ref())?;
+        let id = names::fresh_id();
+        let name = match options.name.filter(|name| !name.is_empty()) {
+            Some(name) => check_name(&name)?,
+            None => names::generate(|name| self.directory.has_name(name)),
+        };
+        let record = prepare(&self.services, &self.directory, id, name.clone(), request, &image)?;
+        self.directory.hold_name(&name, id)?;
+        let made = self.make(record, &image).await;
+        if made.is_err() {
+            self.directory.free_name(&name);
+        }
+        made?;
+        Ok(CreateResponse { id: id.to_string(), warnings: Vec::new() })
+    }
+
+    fn image_for(&self, request: &CreateRequest, platform: Option<&Platform>) -> Result<Arc<Image>> {
+        let name = request.config.image.as_str();
+        if name.is_empty() {
+            return Err(Error::invalid("no image was named").with_hint("name the image to run"));
+        }
+        let image = self.services.images.store().resolve(name)?;
+        match platform {
+            Some(platform) if !image.platform().satisfies(platform) => Err(Error::not_found(format!(
+                "image with reference {name} was found but its platform ({}) does not match the specified platform ({platform})",
+                image.platform()
+            ))),
+            _ => Ok(image),
+        }
+    }
+
+    /// From here on something exists: volumes, folders, the row.
+    async fn make(&self, mut record: Record, image: &Image) -> Result<()> {
+        let services = &self.services;
+        let id = record.id;
+        services.images.take_lease(id, image);
+        let made = self.make_parts(&mut record).await;
+        if let Err(error) = made {
+            services.volumes.remove_anonymous(&record).await;
+            let images = services.images.clone();
+            let removed = crate::blocking(move || images.snapshots().remove(&id)).await;
+            if let Err(left) = removed {
+                tracing::warn!(container = %id, error = %left.chain(), "left behind; the next engine removes it");
+            }
+            services.images.drop_lease(id);
+            return Err(error);
+        }
+        let record = Arc::new(record);
+        let snapshot =
+            Snapshot { record: Arc::clone(&record), state: State::Created, exits: 0, restarts: 0, settled: true };
+        self.adopt(snapshot, None);
+        services.events.publish("container", "create", &id.to_string(), record.event_attributes());
+        Ok(())
+    }
+
+    async fn make_parts(&self, record: &mut Record) -> Result<()> {
+        let (services, id) = (&self.services, record.id);
+        let paths: Vec<String> = record.config.volumes.keys().cloned().collect();
+        let host = record.host_config.clone();
+        mounts::resolve(services, &self.directory, &host, paths.iter(), &mut record.mounts).await?;
+        let (images, layers, mounts) = (services.images.clone(), record.layers.clone(), record.mounts.clone());
+        crate::blocking(move || {
+            copy_up::fill(&layers, &mounts)?;
+            images.snapshots().prepare(&id).map(drop)
+        })
+        .await?;
+        // A container that goes with its end need not outlive a power cut.
+        let durability = if record.auto_remove() { Durability::Crash } else { Durability::Power };
+        rows::insert(&services.store, record, durability).await
+    }
+}
+
+/// Everything that can be decided without making anything.
+fn prepare(
+    services: &Services,
+    directory: &Directory,
+    id: Id,
+    name: String,
+    request: CreateRequest,
+    image: &Image,
+) -> Result<Record> {
+    let config = merge::merge(request.config, image.config())?;
+    if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
+        let path = &config.working_dir;
+        return Err(Error::invalid(format!(
+            "the working directory '{path}' is invalid, it needs to be an absolute path"
+        )));
+    }
+    if !config.stop_signal.is_empty() {
+        signal::parse(&config.stop_signal)?;
+    }
+    let mut host_config = request.host_config.unwrap_or_default();
+    check_host(&host_config)?;
+    resolve_references(services, directory, &mut host_config)?;
+    fill_in(&mut host_config)?;
+    let record = Record {
+        id,
+        name,
+        created: crate::time::now(),
+        image: image.id,
+        layers: image.layers.clone(),
+        config,
+        host_config,
+        networking: request.networking_config.unwrap_or_default(),
+        mounts: Vec::new(),
+    };
+    record.port_requests()?;
+    Ok(record)
+}
+
+/// Docker's rule for names, with its sentence.
+pub fn check_name(name: &str) -> Result<String> {
+    let bare = name.strip_prefix('/').unwrap_or(name);
+    if validate_name(bare) {
+        return Ok(bare.to_owned());
+    }
+    Err(Error::invalid(format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")))
+}
+
+fn check_host(host: &HostConfig) -> Result<()> {
+    limits::resources(&host.resources)?;
+    limits::device_rules(&host.resources)?;
+    spec::capabilities_of(host)?;
+    Security::of(host)?;
+    let policy = &host.restart_policy;
+    if host.auto_remove && !matches!(policy.name, RestartPolicyName::Unset | RestartPolicyName::No) {
+        return Err(Error::invalid("can't create 'AutoRemove' container with restart policy"));
+    }
+    if policy.maximum_retry_count < 0 {
+        return Err(Error::invalid("invalid restart policy: maximum retry count cannot be negative"));
+    }
+    if policy.maximum_retry_count > 0 && policy.name != RestartPolicyName::OnFailure {
+        return Err(Error::invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'"));
+    }
+    if host.shm_size < 0 {
+        return Err(Error::invalid("SHM size can not be less than 0"));
+    }
+    match host.userns_mode.as_str() {
+        "" | "host" => {}
+        other => return Err(Error::invalid(format!("invalid user namespace mode: {other}"))),
+    }
+    match host.runtime.as_str() {
+        "" | "wharf" | "runc" | "io.containerd.runc.v2" => Ok(()),
+        other => Err(Error::invalid(format!("unknown or invalid runtime name: {other}"))),
+    }
+}
+
+/// Names of other containers become ids, and networks must exist: later renames must not change the meaning.
+fn resolve_references(services: &Services, directory: &Directory, host: &mut HostConfig) -> Result<()> {
+    for mode in [&mut host.network_mode, &mut host.pid_mode, &mut host.ipc_mode] {
+        if let Some(name) = mode.strip_prefix("container:") {
+            *mode = format!("container:{}", directory.find(name)?.id);
+        }
+    }
+    let published = !host.port_bindings.is_empty() || host.publish_all_ports;
+    match host.network_mode.as_str() {
+        "" | "default" => host.network_mode = "bridge".into(),
+        mode if mode.starts_with("container:") && published => {
+            return Err(Error::invalid("conflicting options: port publishing and the container type network mode"));
+        }
+        _ => {}
+    }
+    if let Some(name) = Some(host.network_mode.as_str()).filter(|mode| !mode.starts_with("container:")) {
+        services.networks.find(name)?;
+    }
+    Ok(())
+}
+
+/// The defaults that an inspect shows.
+fn fill_in(host: &mut HostConfig) -> Result<()> {
+    let take = |own: &mut String, default: &str| {
+        if own.is_empty() {
+            default.clone_into(own);
+        }
+    };
+    take(&mut host.log_config.driver, "json-file");
+    take(&mut host.ipc_mode, "private");
+    take(&mut host.cgroupns_mode, if host.privileged { "host" } else { "private" });
+    take(&mut host.runtime, "wharf");
+    if host.shm_size == 0 {
+        host.shm_size = 64 << 20;
+    }
+    let unmasked = Security::of(host)?.unmasked;
+    let list = |paths: &[&str]| -> List<String> {
+        if unmasked { List::empty() } else { paths.iter().map(|path| (*path).to_owned()).collect() }
+    };
+    if host.masked_paths.is_null() {
+        host.masked_paths = list(&paths::DEFAULT_MASKED_PATHS);
+    }
+    if host.readonly_paths.is_null() {
+        host.readonly_paths = list(&paths::DEFAULT_READONLY_PATHS);
+    }
+    Ok(())
+}
+
+/// The record after an update: what the request names is replaced, what it leaves at zero stays.
+pub fn updated(record: &Record, request: &UpdateRequest) -> Record {
+    let mut record = record.clone();
+    if request.restart_policy.name != RestartPolicyName::Unset {
+        record.host_config.restart_policy = request.restart_policy.clone();
+    }
+    let (own, new) = (&mut record.host_config.resources, &request.resources);
+    macro_rules! take {
+        ($($field:ident),*) => {
+            $(if new.$field != Resources::default().$field { own.$field.clone_from(&new.$field); })*
+        };
+    }
+    take!(
+        cpu_shares,
+        memory,
+        nano_cpus,
+        blkio_weight,
+        cpu_period,
+        cpu_quota,
+        cpu_realtime_period,
+        cpu_realtime_runtime,
+        cpuset_cpus,
+        cpuset_mems,
+        memory_reservation,
+        memory_swap,
+        memory_swappiness,
+        oom_kill_disable,
+        pids_limit
+    );
+    record
+}

@@ -1,0 +1,123 @@
+//! The files that the engine writes for a container: hostname, hosts, resolv.conf.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use wharf_network::plan::SandboxPlan;
+use wharf_types::{Result, ResultExt};
+
+use super::record::Record;
+
+/// Where the host's name servers are written when systemd-resolved sits in front of them.
+const RESOLVED_UPSTREAMS: &str = "/run/systemd/resolve/resolv.conf";
+/// Docker's choice for a host that has no name server a container could reach.
+const FALLBACK_SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
+
+/// The files that are mounted over those of the image, by their names in the container's folder and inside it.
+pub const MANAGED: [(&str, &str); 3] =
+    [("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts")];
+
+/// Writes all three into the container's folder. Nothing is synced: they are written anew at each start.
+pub fn write(record: &Record, sandbox: &SandboxPlan, dir: &Path, dns: &[String]) -> Result<()> {
+    let own_network = matches!(sandbox, SandboxPlan::Own { .. });
+    let host_file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let hosts = if own_network { hosts(record, sandbox) } else { host_file("/etc/hosts") + &extra_hosts(record) };
+    let resolv = resolv_conf(record, &host_resolv_conf(), dns, own_network);
+    put(dir, "hostname", &format!("{}\n", record.hostname()))?;
+    put(dir, "hosts", &hosts)?;
+    put(dir, "resolv.conf", &resolv)
+}
+
+fn put(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let path = dir.join(name);
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn hosts(record: &Record, sandbox: &SandboxPlan) -> String {
+    let mut text = String::from(
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
+         ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
+    );
+    text.push_str(&extra_hosts(record));
+    let SandboxPlan::Own { endpoints, .. } = sandbox else { return text };
+    let hostname = record.hostname();
+    let names = match record.config.domainname.as_str() {
+        "" => hostname,
+        domain => format!("{hostname}.{domain} {hostname}"),
+    };
+    for (address, _) in endpoints.iter().filter_map(|endpoint| endpoint.ipv4) {
+        put_line(&mut text, &address.to_string(), &names);
+    }
+    text
+}
+
+/// `--add-host` lines; `host-gateway` is the address of the default network's bridge.
+fn extra_hosts(record: &Record) -> String {
+    let mut text = String::new();
+    for (name, address) in record.extra_hosts() {
+        put_line(&mut text, &address, &name);
+    }
+    text
+}
+
+fn put_line(text: &mut String, address: &str, names: &str) {
+    // Writing to a string cannot fail.
+    let _infallible = writeln!(text, "{address}\t{names}");
+}
+
+fn host_resolv_conf() -> String {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let behind_resolved = servers(&text).collect::<Vec<_>>() == ["127.0.0.53"];
+    if behind_resolved { std::fs::read_to_string(RESOLVED_UPSTREAMS).unwrap_or(text) } else { text }
+}
+
+fn resolv_conf(record: &Record, host: &str, engine_dns: &[String], own_network: bool) -> String {
+    let wanted = &record.host_config;
+    let own_dns = wanted.dns.iter().chain(engine_dns.iter().filter(|_| wanted.dns.is_empty()));
+    let mut name_servers: Vec<String> = own_dns.cloned().collect();
+    if name_servers.is_empty() {
+        name_servers = servers(host).filter(|server| !own_network || is_reachable(server)).map(str::to_owned).collect();
+    }
+    if name_servers.is_empty() && own_network {
+        name_servers = FALLBACK_SERVERS.map(str::to_owned).to_vec();
+    }
+    let search = pick(&wanted.dns_search, host, "search");
+    let options = pick(&wanted.dns_options, host, "options");
+    let mut text = String::from("# Written by wharf at each start of the container.\n");
+    for server in name_servers {
+        text.push_str(&format!("nameserver {server}\n"));
+    }
+    for (keyword, words) in [("search", search), ("options", options)] {
+        if !words.is_empty() && words != ["."] {
+            text.push_str(&format!("{keyword} {}\n", words.join(" ")));
+        }
+    }
+    text
+}
+
+/// What the person asked for, or else what the host has.
+fn pick(own: &[String], host: &str, keyword: &str) -> Vec<String> {
+    if !own.is_empty() {
+        return own.to_vec();
+    }
+    let lines =
+        host.lines().filter_map(|line| line.trim().strip_prefix(keyword)).filter(|rest| rest.starts_with([' ', '\t']));
+    lines.last().map(|rest| rest.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+}
+
+fn servers(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix("nameserver"))
+        .filter_map(|rest| rest.split_whitespace().next())
+}
+
+/// Whether a container with a network of its own can ask this server: not one on the host's loopback, nor an IPv6 one
+/// as long as containers have no IPv6 address.
+fn is_reachable(server: &str) -> bool {
+    match server.split('%').next().unwrap_or(server).parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => !address.is_loopback() && address != Ipv4Addr::UNSPECIFIED,
+        Ok(IpAddr::V6(address)) => address.to_ipv4_mapped().is_some() && address != Ipv6Addr::LOCALHOST,
+        Err(_) => false,
+    }
+}

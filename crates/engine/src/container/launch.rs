@@ -1,0 +1,78 @@
+//! From a record to a running process: network plan, files, monitor.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use wharf_monitor::Newborn;
+use wharf_monitor::protocol::Streams;
+use wharf_network::plan::SandboxPlan;
+use wharf_runtime::spec::Resources;
+use wharf_types::{Error, Result, ResultExt};
+
+use super::owner::Live;
+use super::record::{NetworkMode, Record};
+use super::{files, spec};
+use crate::services::Services;
+
+/// Decides what the container gets on the network.
+pub async fn plan(services: &Services, record: &Record) -> Result<SandboxPlan> {
+    let network = match record.network_mode() {
+        NetworkMode::Named(name) => services.networks.find(&name)?,
+        NetworkMode::Container(id) => return services.directory.namespace_of(&id, "net").map(SandboxPlan::Join),
+    };
+    let ports = record.port_requests()?;
+    let sysctls = record.network_sysctls();
+    services.networks.plan(record.id, &network, &ports, sysctls).await.with_context(|| {
+        format!("driver failed programming external connectivity on endpoint {} ({})", record.name, record.id)
+    })
+}
+
+/// Makes the monitor and, through it, the container; answers the connection, the process id and the time of the start.
+pub async fn start(
+    services: &Services,
+    record: &Arc<Record>,
+    sandbox: SandboxPlan,
+    clients: Vec<(OwnedFd, Streams)>,
+) -> Result<(Live, i32, String)> {
+    let run_dir = services.config.monitor_dir(record.id);
+    let (prepared, container_dir) = (Arc::clone(record), services.config.container_dir(record.id));
+    let (dns, dir, plan) = (services.config.dns.clone(), run_dir.clone(), sandbox.clone());
+    crate::blocking(move || {
+        files::write(&prepared, &plan, &container_dir, &dns)?;
+        make_fresh(&dir)
+    })
+    .await?;
+    let spec = spec::build(services, record, sandbox)?;
+    let newborn = Newborn::spawn(services.identity.executable.as_fd(), &run_dir)?;
+    let monitor = newborn.pid();
+    let (started, handle, events) = newborn.start(&spec, clients).await?;
+    Ok((Live { pid: monitor, handle, events }, started.pid, started.started_at))
+}
+
+/// Freezes or thaws a container's processes.
+pub async fn freeze(services: &Services, record: &Record, frozen: bool) -> Result<()> {
+    let path = services.cgroup_of(record.cgroup_parent(), record.id);
+    crate::blocking(move || {
+        let group = wharf_runtime::cgroup::Group::open(&path)?;
+        if frozen { group.freeze() } else { group.thaw() }
+    })
+    .await
+}
+
+/// Changes the limits of a container that runs.
+pub async fn limit(services: &Services, record: &Record, resources: Resources) -> Result<()> {
+    let path = services.cgroup_of(record.cgroup_parent(), record.id);
+    crate::blocking(move || wharf_runtime::cgroup::Group::open(&path)?.update(&resources)).await
+}
+
+/// An empty monitor folder: what an earlier run left there is known by now.
+fn make_fresh(dir: &std::path::Path) -> Result<()> {
+    use std::io::ErrorKind;
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Error::from(error)).with_context(|| format!("cannot clear {}", dir.display()));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
+}

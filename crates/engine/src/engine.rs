@@ -1,0 +1,150 @@
+//! The engine as a whole: opened, used, closed.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rusqlite::Savepoint;
+use rustix::fs::{FlockOperation, flock};
+use wharf_types::{Error, Result, ResultExt};
+
+use crate::config::Config;
+use crate::container::{Containers, Directory};
+use crate::event::Events;
+use crate::image::Images;
+use crate::network::Networks;
+use crate::services::{Identity, Services};
+use crate::store::{Durability, Store};
+use crate::volume::Volumes;
+use crate::{names, reconcile};
+
+/// An engine: the doors to everything that it keeps. Clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    services: Services,
+    containers: Containers,
+    /// Held as long as the engine lives: two engines on one root would destroy it.
+    _lock: Arc<File>,
+}
+
+impl Engine {
+    /// Opens the engine on its folders, making what is missing, and takes over the containers that live.
+    ///
+    /// # Errors
+    /// `Conflict` when another engine works on the same root; `Forbidden` without the privileges that containers need.
+    pub async fn open(config: Config) -> Result<Self> {
+        let config = Arc::new(config);
+        let prepared = Arc::clone(&config);
+        let events = Events::default();
+        let for_images = events.clone();
+        let (lock, store, images, executable) = crate::blocking(move || prepare(&prepared, &for_images)).await?;
+        let identity = Arc::new(Identity { id: own_id(&store).await?, executable });
+        let networks = Networks::open(&config, &identity.id, &store).await?;
+        let volumes = Volumes::open(config.volumes_dir(), &store, &events).await?;
+        let directory = Directory::default();
+        let services = Services { config, identity, store, images, networks, volumes, events, directory };
+        let containers = Containers::new(services.clone());
+        reconcile::run(&services, &containers).await?;
+        Ok(Self { services, containers, _lock: Arc::new(lock) })
+    }
+
+    /// Containers.
+    pub fn containers(&self) -> &Containers {
+        &self.containers
+    }
+
+    /// Images.
+    pub fn images(&self) -> &Images {
+        &self.services.images
+    }
+
+    /// Networks.
+    pub fn networks(&self) -> &Networks {
+        &self.services.networks
+    }
+
+    /// Volumes.
+    pub fn volumes(&self) -> &Volumes {
+        &self.services.volumes
+    }
+
+    /// The event bus.
+    pub fn events(&self) -> &Events {
+        &self.services.events
+    }
+
+    /// Where things are.
+    pub fn config(&self) -> &Config {
+        &self.services.config
+    }
+
+    /// Twelve hexadecimal digits that the names of this engine's things in the kernel carry.
+    pub fn id(&self) -> &str {
+        &self.services.identity.id
+    }
+
+    /// Ends in good order. Containers that live go on; if none does, nothing of the engine is left in the kernel.
+    pub async fn close(&self) {
+        // Gone already is as good.
+        drop(std::fs::remove_file(self.config().run.join("engine.pid")));
+        if self.containers.any_live() {
+            return;
+        }
+        for problem in self.services.networks.take_down().await {
+            tracing::warn!(problem = %problem.chain(), "left behind at the engine's end");
+        }
+        let parent = self.services.cgroup_parent();
+        let removed = crate::blocking(move || wharf_runtime::cgroup::Group::open(&parent)?.remove()).await;
+        if let Err(error) = removed {
+            tracing::warn!(error = %error.chain(), "the engine's cgroup was not removed");
+        }
+    }
+}
+
+/// What needs no other part of the engine: folders, lock, database, images, the executable.
+fn prepare(config: &Config, events: &Events) -> Result<(File, Store, Images, OwnedFd)> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::forbidden("the engine needs root").with_hint("run it with sudo"));
+    }
+    for dir in [&config.root, &config.run, &config.containers_dir(), &config.monitors_dir(), &config.volumes_dir()] {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    }
+    restrict(&config.root)?;
+    restrict(&config.run)?;
+    let lock = lock(config)?;
+    let store = Store::open(&config.database())?;
+    let images = Images::open(&config.root, &config.containers_dir(), events)?;
+    let executable = wharf_sys::exe::self_exe_readonly().context("cannot open the engine's own executable")?;
+    Ok((lock, store, images, executable))
+}
+
+/// Others may pass through but not look around, as with Docker's folders.
+fn restrict(dir: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))
+        .with_context(|| format!("cannot set the mode of {}", dir.display()))
+}
+
+fn lock(config: &Config) -> Result<File> {
+    let path = config.root.join("engine.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        Error::conflict(format!("another engine works on {}", config.root.display()))
+            .with_hint("use that one, or give this one a --root of its own")
+    })?;
+    let pid_file = config.run.join("engine.pid");
+    std::fs::write(&pid_file, format!("{}\n", std::process::id()))
+        .with_context(|| format!("cannot write {}", pid_file.display()))?;
+    Ok(file)
+}
+
+/// The engine's id, chosen at its first start.
+async fn own_id(store: &Store) -> Result<String> {
+    let fresh = names::fresh_id().prefix(12);
+    let choose = move |s: &Savepoint<'_>| {
+        s.execute("INSERT OR IGNORE INTO meta VALUES ('engine-id', ?1)", [&fresh])?;
+        s.query_row("SELECT value FROM meta WHERE key = 'engine-id'", [], |row| row.get::<_, String>(0))
+    };
+    store.write(Durability::Power, choose).await
+}

@@ -1,0 +1,79 @@
+//! Images, for a caller that must not block: the image store behind `spawn_blocking`, events, and which container uses
+//! which image.
+
+mod transfer;
+mod view;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wharf_image::{Image, ImageStore};
+use wharf_storage::{Lease, Snapshots};
+use wharf_types::{Id, Result};
+
+use crate::event::Events;
+
+pub use view::invalid_reference;
+
+/// The image store; clones share it.
+#[derive(Clone)]
+pub struct Images {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: ImageStore,
+    snapshots: Snapshots,
+    leases: Mutex<HashMap<Id, Lease>>,
+    events: Events,
+}
+
+impl Images {
+    /// Opens the store below `root`.
+    pub(crate) fn open(root: &Path, containers: &Path, events: &Events) -> Result<Self> {
+        let inner = Inner {
+            store: ImageStore::open(root)?,
+            snapshots: Snapshots::open(containers)?,
+            leases: Mutex::default(),
+            events: events.clone(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The store itself: lookups answer from memory; call everything else through [`Images::run`].
+    pub fn store(&self) -> &ImageStore {
+        &self.inner.store
+    }
+
+    /// The containers' folders.
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        &self.inner.snapshots
+    }
+
+    /// Runs work on the store that may block.
+    pub async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&ImageStore) -> Result<T> + Send + 'static,
+    {
+        let this = self.clone();
+        crate::blocking(move || work(this.store())).await
+    }
+
+    pub(crate) fn tell(&self, action: &str, id: &str, name: &str) {
+        self.inner.events.publish("image", action, id, [("name".to_owned(), name.to_owned())]);
+    }
+
+    /// Keeps an image's layers for as long as a container exists.
+    pub(crate) fn take_lease(&self, container: Id, image: &Image) {
+        let lease = self.inner.store.lease(image);
+        self.inner.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(container, lease);
+    }
+
+    /// Lets go of what a container held.
+    pub(crate) fn drop_lease(&self, container: Id) {
+        let lease = self.inner.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&container);
+        drop(lease);
+    }
+}

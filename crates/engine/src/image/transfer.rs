@@ -1,0 +1,49 @@
+//! Images in and out of the engine as streams.
+
+use std::io::{Read, Write};
+
+use wharf_image::{ImageId, ImportOptions, Loaded, Progress};
+use wharf_types::Result;
+
+use super::Images;
+
+impl Images {
+    /// Makes an image of a root file system's tar.
+    pub async fn import(&self, stream: impl Read + Send + 'static, options: ImportOptions) -> Result<ImageId> {
+        let name = options.reference.as_ref().map_or_else(String::new, |name| name.familiar());
+        let id = self.run(move |store| store.import(stream, &options)).await?;
+        self.tell("import", &id.to_string(), &name);
+        Ok(id)
+    }
+
+    /// Brings in all images of an archive.
+    pub async fn load(
+        &self,
+        stream: impl Read + Send + 'static,
+        progress: impl Fn(Progress) + Send + Sync + 'static,
+    ) -> Result<Vec<Loaded>> {
+        let loaded = self.run(move |store| store.load(stream, &progress)).await?;
+        for image in &loaded {
+            let (id, name) = match image {
+                Loaded::Name(name, id) => (id, name.familiar()),
+                Loaded::Id(id) => (id, id.to_string()),
+            };
+            self.tell("load", &id.to_string(), &name);
+        }
+        Ok(loaded)
+    }
+
+    /// Writes images as an archive.
+    pub async fn save(&self, names: Vec<String>, out: impl Write + Send + 'static) -> Result<()> {
+        let told = names.clone();
+        self.run(move |store| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            store.save(&names, out)
+        })
+        .await?;
+        for name in told {
+            self.tell("save", &name, &name);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! The start of an engine: what the database says is brought together with what is really there.
+//!
+//! Afterwards exactly the objects in the database exist. Containers whose monitors live are taken over as they are;
+//! the others have ended meanwhile, and how is in the exit records that their monitors left. Whatever belongs to no
+//! row is removed. One damaged container is set aside and stops nothing.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use wharf_monitor::handle::Handle;
+use wharf_runtime::cgroup::Group;
+use wharf_types::{Error, Id, Result};
+
+use crate::container::rows::{self, Row};
+use crate::container::{Containers, Live, Snapshot, State, find_exit, lost, sweep};
+use crate::services::Services;
+use crate::store::Durability;
+
+/// Brings everything in order.
+pub async fn run(services: &Services, containers: &Containers) -> Result<()> {
+    let rows = rows::load(&services.store).await?;
+    let known: HashSet<String> = rows.iter().map(|row| row.id.clone()).collect();
+    join_all(rows.into_iter().map(|row| take_over(services, containers, row))).await;
+    let live = containers.any_live();
+    if live && let Err(error) = services.networks.repair().await {
+        tracing::error!(error = %error.chain(), "networks could not be put in order");
+    }
+    sweep_orphans(services, known).await;
+    if !live {
+        for problem in services.networks.take_down().await {
+            tracing::warn!(problem = %problem.chain(), "left over from an earlier engine");
+        }
+    }
+    containers.start_at_boot();
+    Ok(())
+}
+
+async fn take_over(services: &Services, containers: &Containers, row: Row) {
+    let (record, state) = match row.content {
+        Ok(content) => content,
+        Err(error) => {
+            tracing::error!(container = row.id, name = row.name, error = %error.chain(), "set aside");
+            return;
+        }
+    };
+    if let Some(image) = services.images.store().get(&record.image) {
+        services.images.take_lease(record.id, &image);
+    }
+    let snapshot = Snapshot { record: Arc::new(record), state, exits: 0, restarts: 0, settled: true };
+    if !snapshot.state.is_live() {
+        containers.adopt(snapshot, None);
+        return;
+    }
+    match connect(services, &snapshot).await {
+        Ok((state, live)) => {
+            if let Some(sandbox) = state.sandbox() {
+                services.networks.adopt(snapshot.record.id, sandbox);
+            }
+            containers.adopt(Snapshot { state, settled: false, ..snapshot }, Some(live));
+        }
+        Err(error) => {
+            tracing::info!(container = %snapshot.record.id, reason = %error.chain(), "ended while no engine ran");
+            let ended = end(services, snapshot).await;
+            containers.adopt(ended, None);
+        }
+    }
+}
+
+/// Finds the monitor of a container that should live.
+async fn connect(services: &Services, snapshot: &Snapshot) -> Result<(State, Live)> {
+    let dir = services.config.monitor_dir(snapshot.record.id);
+    let handle = Handle::connect(&dir).await?;
+    let status = handle.status().await?;
+    let events = handle.subscribe().await?;
+    let Some(sandbox) = snapshot.state.sandbox().cloned() else {
+        return Err(Error::system("a live container without a sandbox"));
+    };
+    let paused = snapshot.state.running().is_some_and(|running| running.paused);
+    let state = State::running_again(status.pid, status.started_at, paused, sandbox);
+    Ok((state, Live { pid: status.monitor_pid, handle, events }))
+}
+
+/// The container of a monitor that is gone: how it ended, and nothing of it left.
+async fn end(services: &Services, snapshot: Snapshot) -> Snapshot {
+    let problems = sweep(services, &snapshot.record, snapshot.state.sandbox()).await;
+    for problem in problems {
+        tracing::warn!(container = %snapshot.record.id, problem = %problem.chain(), "left over");
+    }
+    let exit = find_exit(services, &snapshot.record).await.unwrap_or_else(lost);
+    let ended = Snapshot { state: snapshot.state.after(&exit), exits: 1, ..snapshot };
+    if let Err(error) = rows::update(&services.store, &ended, Durability::Crash).await {
+        tracing::error!(container = %ended.record.id, error = %error.chain(), "state not written");
+    }
+    ended
+}
+
+/// Removes folders and cgroups that belong to no container of the database.
+async fn sweep_orphans(services: &Services, known: HashSet<String>) {
+    let (config, images) = (Arc::clone(&services.config), services.images.clone());
+    let parent = services.cgroup_parent();
+    let work = move || {
+        let mut problems: Vec<Error> = Vec::new();
+        for id in orphans(&config.monitors_dir(), &known) {
+            let cgroup = Group::open(&format!("{parent}/{id}"));
+            problems.extend(cgroup.and_then(|group| group.kill_all().and_then(|()| group.remove())).err());
+            let removed = std::fs::remove_dir_all(config.monitor_dir(&id));
+            problems.extend(removed.err().map(Error::from));
+        }
+        for id in orphans(&config.containers_dir(), &known) {
+            problems.extend(id.parse::<Id>().ok().and_then(|id| images.snapshots().remove(&id).err()));
+        }
+        Ok(problems)
+    };
+    for problem in crate::blocking(work).await.unwrap_or_else(|error| vec![error]) {
+        tracing::warn!(problem = %problem.chain(), "an orphan could not be removed");
+    }
+}
+
+/// The names in a folder that are ids of no container that is known.
+fn orphans(dir: &Path, known: &HashSet<String>) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.parse::<Id>().is_ok() && !known.contains(name)).collect()
+}

@@ -1,0 +1,54 @@
+//! The handles that a container's owner works with.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::container::Directory;
+use crate::event::Events;
+use crate::image::Images;
+use crate::network::Networks;
+use crate::store::Store;
+use crate::volume::Volumes;
+
+/// One of each; clones share them.
+#[derive(Clone)]
+pub struct Services {
+    /// Where things are.
+    pub config: Arc<Config>,
+    /// The engine's own identity.
+    pub identity: Arc<Identity>,
+    /// The state database.
+    pub store: Store,
+    /// Images and layers.
+    pub images: Images,
+    /// Networks, addresses, ports.
+    pub networks: Networks,
+    /// Volumes.
+    pub volumes: Volumes,
+    /// The event bus.
+    pub events: Events,
+    /// Who is there.
+    pub directory: Directory,
+}
+
+/// Who this engine is.
+pub struct Identity {
+    /// Twelve hexadecimal digits that the names of its things in the kernel carry.
+    pub id: String,
+    /// This program, to be executed as a monitor, through a mount that nobody can write to.
+    pub executable: OwnedFd,
+}
+
+impl Services {
+    /// The cgroup above those of the containers, below every hierarchy's root.
+    pub fn cgroup_parent(&self) -> String {
+        self.config.cgroup_parent.clone().unwrap_or_else(|| format!("/wharf/{}", self.identity.id))
+    }
+
+    /// The cgroup of a container, below `parent` where the person asked for one.
+    pub fn cgroup_of(&self, parent: Option<&str>, container: impl std::fmt::Display) -> String {
+        let parent = parent.map_or_else(|| self.cgroup_parent(), |parent| format!("/{}", parent.trim_matches('/')));
+        format!("{}/{container}", parent.trim_end_matches('/'))
+    }
+}

@@ -1,0 +1,132 @@
+//! The engine and its host: version, info.
+
+use std::collections::BTreeMap;
+
+use wharf_api::system::{Component, Info, PlatformName, Plugins, RegistryConfig, Runtime, Swarm, Version};
+use wharf_api::{ApiVersion, List};
+use wharf_types::{Platform, Result, ResultExt};
+
+use crate::engine::Engine;
+
+/// The version of Docker whose behaviour this engine keeps to; tools compare it.
+const DOCKER_VERSION: &str = "28.2.2";
+
+impl Engine {
+    /// `GET /version`.
+    pub fn version(&self) -> Version {
+        let host = Platform::host();
+        let details = BTreeMap::from([
+            ("ApiVersion".to_owned(), ApiVersion::MAX.to_string()),
+            ("MinAPIVersion".to_owned(), ApiVersion::MIN.to_string()),
+            ("Os".to_owned(), host.os.clone()),
+            ("Arch".to_owned(), host.architecture.clone()),
+            ("KernelVersion".to_owned(), kernel_version()),
+        ]);
+        let own = Component { name: "Engine".into(), version: DOCKER_VERSION.into(), details };
+        let wharf =
+            Component { name: "wharf".into(), version: env!("CARGO_PKG_VERSION").into(), ..Component::default() };
+        Version {
+            platform: PlatformName { name: format!("Wharf Engine {}", env!("CARGO_PKG_VERSION")) },
+            components: vec![own, wharf],
+            version: DOCKER_VERSION.into(),
+            api_version: ApiVersion::MAX.to_string(),
+            min_api_version: ApiVersion::MIN.to_string(),
+            git_commit: "none".into(),
+            go_version: "none (rust)".into(),
+            os: host.os,
+            arch: host.architecture,
+            kernel_version: kernel_version(),
+            ..Version::default()
+        }
+    }
+
+    /// `GET /info`.
+    pub fn info(&self) -> Info {
+        let counts = self.containers().count();
+        let count = |word: &str| i64::try_from(counts.get(word).copied().unwrap_or(0)).unwrap_or(0);
+        let total = i64::try_from(counts.values().sum::<usize>()).unwrap_or(0);
+        let (running, paused) = (count("running"), count("paused"));
+        Info {
+            id: self.id().to_owned(),
+            containers: total,
+            containers_running: running,
+            containers_paused: paused,
+            containers_stopped: total - running - paused,
+            images: i64::try_from(self.images().store().list().len()).unwrap_or(0),
+            driver: "overlay2".into(),
+            driver_status: vec![
+                ["Backing Filesystem".into(), "native".into()],
+                ["Supports d_type".into(), "true".into()],
+            ],
+            docker_root_dir: self.config().root.display().to_string(),
+            plugins: Plugins {
+                volume: list(&["local"]),
+                network: list(&["bridge", "host", "null"]),
+                log: list(&["json-file", "none"]),
+                ..Plugins::default()
+            },
+            memory_limit: true,
+            swap_limit: true,
+            cpu_cfs_period: true,
+            cpu_cfs_quota: true,
+            cpu_shares: true,
+            cpu_set: true,
+            pids_limit: true,
+            oom_kill_disable: cgroup_version() == "1",
+            ipv4_forwarding: read("/proc/sys/net/ipv4/ip_forward").trim() == "1",
+            n_fd: std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as i64),
+            system_time: crate::time::now(),
+            logging_driver: "json-file".into(),
+            cgroup_driver: "cgroupfs".into(),
+            cgroup_version: cgroup_version().into(),
+            kernel_version: kernel_version(),
+            operating_system: os_release("PRETTY_NAME"),
+            os_version: os_release("VERSION_ID"),
+            os_type: "linux".into(),
+            architecture: std::env::consts::ARCH.into(),
+            index_server_address: "https://index.docker.io/v1/".into(),
+            registry_config: Some(RegistryConfig::default()),
+            ncpu: std::thread::available_parallelism().map_or(1, |n| n.get() as i64),
+            mem_total: memory_total().map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            server_version: DOCKER_VERSION.into(),
+            runtimes: BTreeMap::from([("wharf".to_owned(), Runtime { path: "wharf".into(), ..Runtime::default() })]),
+            default_runtime: "wharf".into(),
+            swarm: Swarm { local_node_state: "inactive".into(), ..Swarm::default() },
+            live_restore_enabled: true,
+            init_binary: "wharf".into(),
+            security_options: vec!["name=seccomp,profile=builtin".into(), "name=cgroupns".into()],
+            ..Info::default()
+        }
+    }
+}
+
+/// Memory of the host in bytes.
+pub(crate) fn memory_total() -> Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+    let kib =
+        text.lines().find_map(|line| line.strip_prefix("MemTotal:")).and_then(|rest| rest.split_whitespace().next());
+    Ok(kib.and_then(|word| word.parse::<u64>().ok()).unwrap_or(0) * 1024)
+}
+
+fn cgroup_version() -> &'static str {
+    if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "2" } else { "1" }
+}
+
+fn kernel_version() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn os_release(key: &str) -> String {
+    let text = read("/etc/os-release");
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.unwrap_or("linux").trim_matches('"').to_owned()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn list(words: &[&str]) -> List<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}

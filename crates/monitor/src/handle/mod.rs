@@ -1,0 +1,142 @@
+//! The engine's side: starts monitors, finds them again, asks them. Needs a tokio runtime.
+//!
+//! Every request has a time limit, so a monitor that is stopped or stuck never holds up the engine: it is
+//! [`Kind::Unavailable`](wharf_types::Kind::Unavailable).
+
+mod connection;
+mod events;
+mod spawn;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use wharf_runtime::spec::Process;
+use wharf_types::Result;
+
+use crate::protocol::{Reply, Request, Status, Streams};
+use connection::{Connection, unexpected};
+
+pub use events::Events;
+pub use spawn::Newborn;
+
+/// How long a monitor may take to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a process may take to start.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running process, as its monitor reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Its process id in the host's namespace.
+    pub pid: i32,
+    /// When it started, RFC 3339 with nanoseconds.
+    pub started_at: String,
+}
+
+/// A running container's monitor. Cheap to keep: it connects when it is first asked.
+#[derive(Debug)]
+pub struct Handle {
+    run_dir: PathBuf,
+    /// For requests; one at a time. `None` until the first, and after a failure.
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Handle {
+    /// The monitor whose folder is `run_dir`.
+    ///
+    /// # Errors
+    /// `NotFound` when no monitor listens there: the container has ended ([`crate::read_exit`] knows how), or its
+    /// monitor was killed.
+    pub async fn connect(run_dir: &Path) -> Result<Self> {
+        let handle = Self::new(run_dir);
+        *handle.connection.lock().await = Some(Connection::open(run_dir).await?);
+        Ok(handle)
+    }
+
+    fn new(run_dir: &Path) -> Self {
+        Self { run_dir: run_dir.to_owned(), connection: Mutex::new(None) }
+    }
+
+    /// Everything that happens from now on, and what nobody has been told yet.
+    ///
+    /// # Errors
+    /// Those of [`Handle::connect`].
+    pub async fn subscribe(&self) -> Result<Events> {
+        let mut connection = Connection::open(&self.run_dir).await?;
+        let early = connection.subscribe(PATIENCE).await?;
+        Ok(Events::new(connection, &self.run_dir, early))
+    }
+
+    /// How things are.
+    ///
+    /// # Errors
+    /// `Unavailable` when the monitor does not answer; as for all requests.
+    pub async fn status(&self) -> Result<Status> {
+        match self.ask(Request::Status, None, PATIENCE).await? {
+            Reply::Status(status) => Ok(status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Attaches a client: `socket` is its connection, of which the engine keeps no copy.
+    pub async fn attach(&self, socket: OwnedFd, streams: Streams) -> Result<()> {
+        self.order(Request::Attach(streams), Some(socket)).await
+    }
+
+    /// Runs a further process; with a client unless it is detached.
+    ///
+    /// # Errors
+    /// Those of the runtime (`CommandNotFound`, ...) beside the usual ones.
+    pub async fn exec(&self, id: &str, process: Process, client: Option<(OwnedFd, Streams)>) -> Result<Started> {
+        let (socket, streams) = client.unzip();
+        let request = Request::Exec { id: id.to_owned(), process: Box::new(process), streams };
+        started(self.ask(request, socket, START_PATIENCE).await?)
+    }
+
+    /// Sends a signal to the first process, or to an exec.
+    ///
+    /// # Errors
+    /// `Conflict` when the process has ended, `NotFound` when there is no such exec.
+    pub async fn signal(&self, exec: Option<&str>, signal: i32) -> Result<()> {
+        self.order(Request::Signal { exec: exec.map(str::to_owned), signal }, None).await
+    }
+
+    /// Sets a terminal's size in characters.
+    ///
+    /// # Errors
+    /// `Conflict` when the process has no terminal.
+    pub async fn resize(&self, exec: Option<&str>, rows: u16, columns: u16) -> Result<()> {
+        self.order(Request::Resize { exec: exec.map(str::to_owned), rows, columns }, None).await
+    }
+
+    async fn order(&self, request: Request, descriptor: Option<OwnedFd>) -> Result<()> {
+        match self.ask(request, descriptor, PATIENCE).await? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn ask(&self, request: Request, descriptor: Option<OwnedFd>, patience: Duration) -> Result<Reply> {
+        let mut slot = self.connection.lock().await;
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => Connection::open(&self.run_dir).await?,
+        };
+        let descriptors: Vec<_> = descriptor.iter().map(AsFd::as_fd).collect();
+        let reply = connection.ask(&request, &descriptors, patience).await?;
+        // After a failure, or if this future is dropped on the way, answers no longer belong to questions: a new one then.
+        *slot = Some(connection);
+        drop(slot);
+        reply.into_result()
+    }
+}
+
+fn started(reply: Reply) -> Result<Started> {
+    match reply {
+        Reply::Started { pid, started_at } => Ok(Started { pid, started_at }),
+        other => Err(unexpected(&other)),
+    }
+}

@@ -1,0 +1,102 @@
+//! What an engine may ask of a running container's monitor.
+
+use std::os::fd::OwnedFd;
+
+use wharf_runtime::spec::Process;
+use wharf_runtime::{Stdio, exec};
+use wharf_types::{Error, Result};
+
+use crate::monitor::Monitor;
+use crate::protocol::{Reply, Request, Status, Streams};
+use crate::session::{Ends, Session};
+use crate::start::{FIRST, now};
+use crate::stdio;
+use crate::wire::Received;
+
+impl Monitor {
+    /// Carries out a request that came on the connection at `index`.
+    pub(crate) fn answer(&mut self, index: usize, received: Received) -> Result<Reply> {
+        let request: Request = received.document().map_err(|error| {
+            Error::not_implemented("the monitor does not understand the request")
+                .with_hint("it is of another version than the engine: restart the container")
+                .caused_by(error)
+        })?;
+        let mut descriptors = received.descriptors.into_iter();
+        match request {
+            Request::Start { .. } => Err(Error::conflict("the container has been started already")),
+            Request::Status => Ok(Reply::Status(self.status())),
+            Request::Subscribe => {
+                self.events.subscribe(&mut self.connections[index]);
+                Ok(Reply::Done)
+            }
+            Request::Attach(streams) => {
+                let socket = descriptors.next().ok_or_else(|| missing("the client's connection"))?;
+                self.first_mut()?.attach(socket, streams);
+                Ok(Reply::Done)
+            }
+            Request::Exec { id, process, streams } => self.exec(id, *process, streams, descriptors.next()),
+            Request::Signal { exec, signal } => self.session_of(exec.as_deref())?.signal(signal).map(|()| Reply::Done),
+            Request::Resize { exec, rows, columns } => {
+                self.session_of(exec.as_deref())?.resize(rows, columns).map(|()| Reply::Done)
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let running = self.execs.iter().filter_map(|(key, id)| Some((id, self.sessions.get(key)?)));
+        let running = running.filter(|(_, session)| session.exit().is_none());
+        Status {
+            pid: self.first().map_or(0, Session::pid),
+            started_at: self.container.started_at.clone(),
+            monitor_pid: rustix::process::getpid().as_raw_nonzero().get(),
+            execs: running.map(|(id, session)| (id.clone(), session.pid())).collect(),
+        }
+    }
+
+    fn first_mut(&mut self) -> Result<&mut Session> {
+        self.sessions.get_mut(&FIRST).ok_or_else(|| Error::conflict("the container has ended"))
+    }
+
+    fn exec(
+        &mut self,
+        id: String,
+        mut process: Process,
+        streams: Option<Streams>,
+        client: Option<OwnedFd>,
+    ) -> Result<Reply> {
+        if streams.is_some() && client.is_none() {
+            return Err(missing("the client's connection"));
+        }
+        process.oom_score_adj.get_or_insert(self.container.oom_score_adj);
+        let started_at = now();
+        let mut session = self.launch(&process, streams.as_ref())?;
+        if let (Some(streams), Some(client)) = (streams, client) {
+            session.attach(client, streams);
+        }
+        let pid = session.pid();
+        self.execs.insert(self.next_session, id);
+        self.sessions.insert(self.next_session, session);
+        self.next_session += 1;
+        Ok(Reply::Started { pid, started_at })
+    }
+
+    fn launch(&self, process: &Process, streams: Option<&Streams>) -> Result<Session> {
+        let init = self.first().ok_or_else(|| Error::conflict("the container has ended"))?.pidfd();
+        let stdin = streams.is_some_and(|streams| streams.stdin);
+        let (stdio, pipes) = match process.tty {
+            true => (Stdio::Terminal, Ends::default()),
+            false => stdio::pipes(stdin, streams.is_some())?,
+        };
+        let mut child = exec::spawn(init, process, stdio, &self.container.cgroup)?;
+        let mut ends = match child.take_terminal() {
+            Some(master) => stdio::terminal(master)?,
+            None => pipes,
+        };
+        ends.stdin.take_if(|_| !stdin);
+        Session::new(&self.poll, self.next_session, child, ends, true)
+    }
+}
+
+fn missing(what: &str) -> Error {
+    Error::invalid(format!("the request came without {what}"))
+}

@@ -1,0 +1,71 @@
+//! What older versions of the API had differently. The engine's documents are always of the newest version.
+
+use wharf_api::ApiVersion;
+use wharf_api::container;
+use wharf_api::image;
+use wharf_api::system::Info;
+
+pub(crate) fn container(mut document: container::Inspect, version: ApiVersion) -> container::Inspect {
+    if version.before(52)
+        && let Some(settings) = &mut document.network_settings
+    {
+        settings.add_legacy();
+    }
+    if version.before(44)
+        && let Some(settings) = &mut document.network_settings
+    {
+        settings.networks.values_mut().for_each(|endpoint| endpoint.dns_names.clear());
+    }
+    document
+}
+
+pub(crate) fn container_list(mut list: Vec<container::Summary>, version: ApiVersion) -> Vec<container::Summary> {
+    if version.before(52) {
+        list.iter_mut().for_each(|summary| summary.health = None);
+    }
+    list
+}
+
+pub(crate) fn image(mut document: image::Inspect, version: ApiVersion) -> image::Inspect {
+    if version.before(44) {
+        document.virtual_size = Some(document.size);
+    }
+    if version.before(48) {
+        document.descriptor = None;
+    }
+    document
+}
+
+/// How images without a name were shown.
+const NO_NAME: &str = "<none>:<none>";
+const NO_DIGEST: &str = "<none>@<none>";
+
+pub(crate) fn image_list(mut list: Vec<image::Summary>, version: ApiVersion) -> Vec<image::Summary> {
+    for summary in &mut list {
+        if version.before(44) {
+            summary.virtual_size = Some(summary.size);
+        }
+        if version.before(48) {
+            summary.descriptor = None;
+        }
+        if version.before(43) && summary.repo_tags.is_empty() && summary.repo_digests.is_empty() {
+            summary.repo_tags.push(NO_NAME.to_owned());
+            summary.repo_digests.push(NO_DIGEST.to_owned());
+        }
+    }
+    list
+}
+
+pub(crate) fn info(mut info: Info, version: ApiVersion) -> Info {
+    if version.before(50) {
+        info.bridge_nf_iptables = Some(false);
+        info.bridge_nf_ip6tables = Some(false);
+    }
+    if version.before(49) {
+        for commit in [&mut info.containerd_commit, &mut info.runc_commit, &mut info.init_commit] {
+            commit.expected = commit.id.clone();
+        }
+        info.firewall_backend = None;
+    }
+    info
+}

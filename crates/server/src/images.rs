@@ -1,0 +1,152 @@
+//! `/images/...`
+
+use http::{Method, StatusCode};
+use tokio::sync::mpsc;
+use wharf_api::image::Progress;
+use wharf_engine::image::invalid_reference;
+use wharf_image::{ImportOptions, Progress as Step, RemoveOptions};
+use wharf_types::{Error, Platform, Reference, Result};
+
+use crate::request::{Call, Query};
+use crate::response::{self, Answer, ok};
+use crate::route::{not_yet, page_not_found};
+use crate::{Server, downgrade, transfer};
+
+pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call: Call) -> Result<Answer> {
+    let images = server.engine.images();
+    match (method, parts) {
+        (&Method::GET, ["json"]) => list(server, &call),
+        (&Method::POST, ["create"]) => create(server, call).await,
+        (&Method::POST, ["load"]) => Ok(load(server, call)),
+        (&Method::GET, ["get"]) => save(server, call.query.all("names").map(str::to_owned).collect()).await,
+        (&Method::POST, ["prune"]) => ok(&images.prune(&call.query.filters()?, server.engine.containers()).await?),
+        (&Method::GET, ["search"]) => Err(not_yet("searching registries")),
+        (&Method::GET, [name @ .., "json"]) => ok(&downgrade::image(images.inspect(&join(name))?, call.version)),
+        (&Method::GET, [name @ .., "history"]) => ok(&images.history(&join(name)).await?),
+        (&Method::GET, [name @ .., "get"]) => save(server, vec![join(name)]).await,
+        (&Method::POST, [name @ .., "tag"]) => {
+            images.tag(&join(name), call.query.text("repo"), call.query.text("tag")).await?;
+            Ok(response::empty(StatusCode::CREATED))
+        }
+        (&Method::POST, [_, .., "push"]) => Err(not_yet("pushing images")),
+        (&Method::DELETE, [_, ..]) => remove(server, &join(parts), &call).await,
+        _ => Err(page_not_found()),
+    }
+}
+
+/// Names of images have slashes of their own.
+fn join(parts: &[&str]) -> String {
+    parts.join("/")
+}
+
+fn list(server: &Server, call: &Call) -> Result<Answer> {
+    let mut filters = call.query.filters()?;
+    if let Some(pattern) = call.query.option("filter") {
+        filters.add("reference", pattern); // how it was asked for until API 1.40
+    }
+    let summaries = server.engine.images().list(&filters, server.engine.containers())?;
+    ok(&downgrade::image_list(summaries, call.version))
+}
+
+async fn remove(server: &Server, name: &str, call: &Call) -> Result<Answer> {
+    let options = RemoveOptions { force: call.query.flag("force"), keep_parents: call.query.flag("noprune") };
+    ok(&server.engine.images().remove(name, options, server.engine.containers()).await?)
+}
+
+async fn save(server: &Server, names: Vec<String>) -> Result<Answer> {
+    if names.is_empty() {
+        return Err(Error::invalid("no image was named"));
+    }
+    for name in &names {
+        server.engine.images().inspect(name)?;
+    }
+    let images = server.engine.images().clone();
+    transfer::download("application/x-tar", move |out| async move { images.save(names, out).await }).await
+}
+
+async fn create(server: &Server, call: Call) -> Result<Answer> {
+    if let Some(image) = call.query.option("fromImage") {
+        return Err(not_yet("pulling images")
+            .with_hint(format!("bring {image} in with 'wharf load', 'wharf import' or 'wharf image bootstrap'")));
+    }
+    match call.query.text("fromSrc") {
+        "-" => import(server, call).await,
+        "" => Err(Error::invalid("neither fromImage nor fromSrc was given")),
+        _ => Err(not_yet("importing from a URL").with_hint("download the archive and import the file")),
+    }
+}
+
+async fn import(server: &Server, call: Call) -> Result<Answer> {
+    let options = import_options(&call.query)?;
+    let id = server.engine.images().import(call.into_reader(), options).await?;
+    Ok(response::json_lines(futures_util::stream::iter([Progress::status(id.to_string())])))
+}
+
+fn import_options(query: &Query) -> Result<ImportOptions> {
+    let platform = query.option("platform").map(str::parse::<Platform>).transpose();
+    Ok(ImportOptions {
+        reference: reference(query.text("repo"), query.text("tag"))?,
+        changes: query.all("changes").map(str::to_owned).collect(),
+        message: query.text("message").to_owned(),
+        platform: platform.map_err(|error| Error::invalid(error.to_string()))?,
+    })
+}
+
+/// The name that `repository`, which may have a tag in it, and `tag` make together.
+fn reference(repository: &str, tag: &str) -> Result<Option<Reference>> {
+    if repository.is_empty() {
+        return Ok(None);
+    }
+    let text = if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
+    let reference: Reference = text.parse().map_err(|error| invalid_reference(&text, error))?;
+    Ok(Some(reference.or_latest()))
+}
+
+/// Loads while it answers: how far it is, what it brought in, and as the last line why it failed, if it did.
+fn load(server: &Server, call: Call) -> Answer {
+    let quiet = call.query.flag("quiet");
+    let images = server.engine.images().clone();
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let steps = sender.clone();
+    let tell = move |step| {
+        // A client that went away is told nothing.
+        if let Some(line) = progress(&step).filter(|_| !quiet) {
+            drop(steps.send(line));
+        }
+    };
+    let reader = call.into_reader();
+    tokio::spawn(async move {
+        let lines = match images.load(reader, tell).await {
+            Ok(loaded) => loaded.iter().map(|loaded| Progress::stream(format!("{loaded}\n"))).collect(),
+            Err(error) => vec![Progress::failed(&error)],
+        };
+        lines.into_iter().for_each(|line| drop(sender.send(line)));
+    });
+    let lines =
+        futures_util::stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
+    response::json_lines(lines)
+}
+
+fn progress(step: &Step) -> Option<Progress> {
+    match step {
+        Step::Read(_) => None,
+        Step::Unpacking(layer, size) => Some(Progress::status("Loading layer").of(layer.short()).at(0, *size)),
+        Step::Unpacked(layer) => Some(Progress::status("Layer loaded").of(layer.short())),
+        Step::Present(layer) => Some(Progress::status("Layer already exists").of(layer.short())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repository_and_tag_make_a_name() {
+        let name = |repository, tag| reference(repository, tag).unwrap().map(|name| name.familiar());
+        assert_eq!(name("", "x"), None);
+        assert_eq!(name("a", "").as_deref(), Some("a:latest"));
+        assert_eq!(name("a:1", "").as_deref(), Some("a:1"));
+        assert_eq!(name("localhost:5/a", "1").as_deref(), Some("localhost:5/a:1"));
+        assert!(reference("A B", "").is_err());
+    }
+}

@@ -1,0 +1,312 @@
+//! Sockets on which an engine listens.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rustix::net::AddressFamily;
+use tokio::net::{TcpListener, UnixListener};
+use wharf_types::{Error, Result, ResultExt};
+
+use crate::stream::Stream;
+
+/// Where an engine is asked to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// `unix:///path`.
+    Unix(PathBuf),
+    /// `tcp://address:port`, without encryption: only on addresses of this host that no other host can reach.
+    Tcp(SocketAddr),
+}
+
+/// A socket on which an engine listens.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    host: String,
+}
+
+#[derive(Debug)]
+enum Socket {
+    /// The file goes when the socket does.
+    Unix {
+        listener: UnixListener,
+        _file: Option<SocketFile>,
+    },
+    Tcp(TcpListener),
+}
+
+/// Groups whose members may use the engine, the first that is there.
+const GROUPS: [&str; 2] = ["wharf", "docker"];
+/// Read and write for owner and group.
+const MODE: u32 = 0o660;
+
+impl Listener {
+    /// Listens. A socket file that a dead engine left is replaced; must be called within a runtime.
+    ///
+    /// Fails with `Conflict` where another engine answers, and `Forbidden` for TCP addresses that others can reach.
+    pub fn bind(host: &Host) -> Result<Self> {
+        let socket = match host {
+            Host::Unix(path) => bind_unix(path)?,
+            Host::Tcp(address) => bind_tcp(*address)?,
+        };
+        Ok(Self { socket, host: host.to_string() })
+    }
+
+    /// Takes over a socket that listens already, from a service manager for instance; the file of it is not ours.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self> {
+        let family = rustix::net::getsockname(&fd).map_err(io::Error::from).context("the descriptor is no socket")?;
+        let socket = match family.address_family() {
+            AddressFamily::UNIX => {
+                let listener = StdUnixListener::from(fd);
+                listener.set_nonblocking(true)?;
+                Socket::Unix { listener: UnixListener::from_std(listener)?, _file: None }
+            }
+            AddressFamily::INET | AddressFamily::INET6 => {
+                let listener = std::net::TcpListener::from(fd);
+                refuse_reachable(listener.local_addr()?)?;
+                listener.set_nonblocking(true)?;
+                Socket::Tcp(TcpListener::from_std(listener)?)
+            }
+            _ => return Err(Error::invalid("the descriptor is neither a unix nor a TCP socket")),
+        };
+        Ok(Self { socket, host: "fd://".to_owned() })
+    }
+
+    /// The address of a TCP socket, with the port that was chosen for port 0.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Unix { .. } => None,
+        }
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<Stream> {
+        match &self.socket {
+            Socket::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
+            Socket::Tcp(listener) => {
+                let stream = listener.accept().await?.0;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)
+    }
+}
+
+fn bind_unix(path: &Path) -> Result<Socket> {
+    let failed = || format!("cannot listen on unix://{}", path.display());
+    let listener = match bind_path(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            remove_stale(path)?;
+            bind_path(path)
+        }
+        other => other,
+    };
+    let listener = listener.with_context(failed)?;
+    let file = SocketFile::of(path).with_context(failed)?;
+    permit_group(path).with_context(failed)?;
+    listener.set_nonblocking(true).with_context(failed)?;
+    let listener = UnixListener::from_std(listener).with_context(failed)?;
+    Ok(Socket::Unix { listener, _file: Some(file) })
+}
+
+/// Binds by way of the folder's descriptor, for a socket's path has room for 107 bytes only.
+fn bind_path(path: &Path) -> io::Result<StdUnixListener> {
+    let (folder, name) = match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => (folder, name),
+        _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")),
+    };
+    let folder = fs::File::open(folder)?;
+    StdUnixListener::bind(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name))
+}
+
+/// Removes the file of a socket that nobody listens on any more.
+fn remove_stale(path: &Path) -> Result<()> {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if !is_socket {
+        return Err(Error::conflict(format!(
+            "cannot listen on unix://{}: the path is taken by something else",
+            path.display()
+        ))
+        .with_hint("choose another path with --host"));
+    }
+    match StdUnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).with_context(|| format!("cannot remove the old socket {}", path.display()))
+        }
+        _ => Err(Error::conflict(format!("socket in use: another engine listens on unix://{}", path.display()))
+            .with_hint("use that engine, stop it, or choose another socket with --host")),
+    }
+}
+
+fn permit_group(path: &Path) -> io::Result<()> {
+    if let Some(group) = GROUPS.iter().find_map(|name| group_id(name)) {
+        match chown(path, None, Some(group)) {
+            // Not root: the socket stays with this user's own group.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE))
+}
+
+/// A group's number from /etc/group, which a static binary must read itself.
+fn group_id(name: &str) -> Option<u32> {
+    let groups = fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
+fn bind_tcp(address: SocketAddr) -> Result<Socket> {
+    refuse_reachable(address)?;
+    let failed = || format!("cannot listen on tcp://{address}");
+    let listener = std::net::TcpListener::bind(address).with_context(failed)?;
+    listener.set_nonblocking(true).with_context(failed)?;
+    Ok(Socket::Tcp(TcpListener::from_std(listener).with_context(failed)?))
+}
+
+fn refuse_reachable(address: SocketAddr) -> Result<()> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Error::forbidden(format!("refusing to listen on tcp://{address} without TLS"))
+        .with_hint("whoever reaches this port is root on this host; listen on 127.0.0.1 or on a unix socket"))
+}
+
+/// The file of a socket; removed when the engine ends, unless another engine has put its own there.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), inode: inode(path)? })
+    }
+}
+
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if inode(&self.path).is_ok_and(|now| now == self.inode)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket");
+        }
+    }
+}
+
+impl FromStr for Host {
+    type Err = Error;
+
+    /// Reads `unix:///path` or `tcp://address[:port]`.
+    fn from_str(text: &str) -> Result<Self> {
+        let unusable = || {
+            Error::invalid(format!("an engine cannot listen on {text:?}"))
+                .with_hint("addresses look like unix:///run/wharf.sock or tcp://127.0.0.1:2375")
+        };
+        match text.split_once("://").ok_or_else(unusable)? {
+            ("unix", path) if path.starts_with('/') => Ok(Host::Unix(path.into())),
+            ("tcp", address) => parse_address(address.trim_end_matches('/')).map(Host::Tcp).ok_or_else(unusable),
+            _ => Err(unusable()),
+        }
+    }
+}
+
+const DEFAULT_PORT: u16 = 2375;
+
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    let text = text.replacen("localhost", "127.0.0.1", 1);
+    if let Some(port) = text.strip_prefix(':') {
+        return Some(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port.parse().ok()?));
+    }
+    let bare = || text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    text.parse().ok().or_else(|| Some(SocketAddr::new(bare()?, DEFAULT_PORT)))
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Unix(path) => write!(f, "unix://{}", path.display()),
+            Host::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wharf_types::Kind;
+
+    #[test]
+    fn hosts_are_read_and_shown() {
+        for (text, shown) in [
+            ("unix:///run/wharf.sock", "unix:///run/wharf.sock"),
+            ("tcp://127.0.0.1:1234", "tcp://127.0.0.1:1234"),
+            ("tcp://localhost:99", "tcp://127.0.0.1:99"),
+            ("tcp://[::1]", "tcp://[::1]:2375"),
+            ("tcp://:99", "tcp://127.0.0.1:99"),
+        ] {
+            assert_eq!(text.parse::<Host>().unwrap().to_string(), shown, "{text}");
+        }
+        for bad in ["", "/run/x", "unix://x", "tcp://example.com:1", "fd://"] {
+            assert!(bad.parse::<Host>().is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dead_engines_socket_is_replaced_and_a_living_ones_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::Unix(dir.path().join("s"));
+        drop(StdUnixListener::bind(dir.path().join("s")).unwrap());
+        let first = Listener::bind(&host).unwrap();
+        assert_eq!(fs::metadata(dir.path().join("s")).unwrap().permissions().mode() & 0o777, MODE);
+        let error = Listener::bind(&host).unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert!(error.to_string().starts_with("socket in use"), "{error}");
+        drop(first);
+        assert!(!dir.path().join("s").exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("precious");
+        fs::write(&path, "data").unwrap();
+        assert_eq!(Listener::bind(&Host::Unix(path.clone())).unwrap_err().kind(), Kind::Conflict);
+        assert_eq!(fs::read_to_string(path).unwrap(), "data");
+    }
+
+    #[tokio::test]
+    async fn long_paths_are_no_matter() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("x".repeat(120));
+        fs::create_dir(&folder).unwrap();
+        assert!(Listener::bind(&Host::Unix(folder.join("s"))).is_ok());
+    }
+
+    #[tokio::test]
+    async fn plain_tcp_is_for_this_host_only() {
+        let error = Listener::bind(&"tcp://0.0.0.0:0".parse().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Forbidden);
+        assert!(Listener::bind(&"tcp://127.0.0.1:0".parse().unwrap()).unwrap().tcp_address().is_some());
+    }
+}

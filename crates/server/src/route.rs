@@ -1,0 +1,56 @@
+//! Which function answers which request.
+
+use http::Method;
+use wharf_types::{Error, Result};
+
+use crate::request::{Call, Path};
+use crate::response::{self, Answer};
+use crate::serve::Handler;
+use crate::{Server, containers, events, execs, images, networks, system, volumes};
+
+impl Handler for Server {
+    async fn handle(&self, path: Path, call: Call) -> Result<Answer> {
+        let method = call.method().clone();
+        let parts = path.parts();
+        match (&method, &parts[..]) {
+            (_, ["containers", rest @ ..]) => containers::route(self, &method, rest, call).await,
+            (_, ["exec", id, action]) => execs::route(self, &method, id, action, call).await,
+            (_, ["images", rest @ ..]) => images::route(self, &method, rest, call).await,
+            (_, ["networks", rest @ ..]) => networks::route(self, &method, rest, call).await,
+            (_, ["volumes", rest @ ..]) => volumes::route(self, &method, rest, call).await,
+            (&Method::GET, ["version"]) => response::ok(&self.engine.version()),
+            (&Method::GET, ["info"]) => system::info(self, call.version),
+            (&Method::GET, ["events"]) => events::follow(self, &call),
+            (&Method::GET, ["system", "df"]) => system::disk_usage(self, &call).await,
+            (&Method::POST, ["build", "prune"]) => system::prune_builds(&call),
+            (&Method::GET, ["plugins"]) => response::ok(&[(); 0]),
+            (&Method::GET, ["plugins", name, "json"]) => Err(Error::not_found(format!("plugin {name:?} not found"))),
+            (_, [what @ ("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs"), ..]) => Err(no_swarm(what)),
+            (&Method::POST, ["commit"]) => Err(not_yet("committing containers")),
+            (&Method::POST, ["auth"]) => Err(not_yet("logging in to registries")),
+            (&Method::POST, ["build"]) => Err(not_yet("building images")),
+            (_, ["session" | "grpc"]) => Err(not_yet("BuildKit")),
+            (_, ["distribution", ..]) => Err(not_yet("asking registries")),
+            (_, ["plugins", ..]) => Err(not_yet("managing plugins")),
+            _ => Err(page_not_found()),
+        }
+    }
+}
+
+/// The error for a path that is no part of the API.
+pub(crate) fn page_not_found() -> Error {
+    Error::not_found("page not found")
+}
+
+/// The error for what this version of the engine does not do.
+pub(crate) fn not_yet(what: &str) -> Error {
+    Error::not_implemented(format!("{what} is not supported by this version of wharf"))
+}
+
+fn no_swarm(what: &str) -> Error {
+    let sentence = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
+    match what {
+        "swarm" => Error::unavailable(sentence).with_hint("wharf has no swarm mode"),
+        _ => Error::unavailable(sentence).with_hint(format!("{what} belong to swarm mode, which wharf does not have")),
+    }
+}

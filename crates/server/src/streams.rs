@@ -1,0 +1,49 @@
+//! Attaching to a container's first process.
+
+use http::Request;
+use wharf_engine::container::{AttachOptions, Connection};
+use wharf_types::{Error, Result};
+
+use crate::Server;
+use crate::hijack::{self, content_type};
+use crate::request::Call;
+use crate::response::Answer;
+
+pub(crate) async fn attach(server: &Server, id: &str, call: Call) -> Result<Answer> {
+    let query = &call.query;
+    let options = AttachOptions {
+        stdin: query.flag("stdin"),
+        stdout: query.flag("stdout"),
+        stderr: query.flag("stderr"),
+        detach_keys: query.option("detachKeys").map(str::to_owned),
+    };
+    if query.flag("logs") {
+        return crate::logs::attach_with_logs(server, id, options, call).await;
+    }
+    if !query.flag("stream") {
+        return Err(Error::invalid("nothing to attach: neither logs nor stream was asked for"));
+    }
+    let container = server.engine.containers().find(id)?.record.id;
+    let ticket = server.engine.containers().attach(id, &options)?;
+    let content_type = content_type(call.version, ticket.tty);
+    let on_the_way = server.attaching.begin(container);
+    let connect = async move |connection: Connection| {
+        let result = ticket.connect(connection).await;
+        drop(on_the_way);
+        result
+    };
+    join(call, options.stdin, content_type, connect).await
+}
+
+/// Connects the client by upgrade or, where it does not ask for one, by relay.
+async fn join<F, W>(call: Call, stdin: bool, content_type: &'static str, connect: F) -> Result<Answer>
+where
+    F: FnOnce(Connection) -> W + Send + 'static,
+    W: Future<Output = Result<()>> + Send + 'static,
+{
+    if call.wants_upgrade() {
+        return Ok(hijack::upgrade(call.into_request(), content_type, connect));
+    }
+    let input = stdin.then(|| Request::into_body(call.into_request()));
+    hijack::relay(input, content_type, connect).await
+}

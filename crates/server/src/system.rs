@@ -1,0 +1,120 @@
+//! `/info`, `/system/df`
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use wharf_api::ApiVersion;
+use wharf_api::container::{Status, Summary as Container};
+use wharf_api::image::Summary as Image;
+use wharf_api::system::{BuildCache, DiskUsage, LegacyDiskUsage, Usage};
+use wharf_api::volume::{UsageData, Volume};
+use wharf_engine::container::ListOptions;
+use wharf_types::{Error, Result};
+
+use crate::request::Call;
+use crate::response::{Answer, ok};
+use crate::{Server, downgrade, volumes};
+
+pub(crate) fn info(server: &Server, version: ApiVersion) -> Result<Answer> {
+    ok(&downgrade::info(server.engine.info(), version))
+}
+
+/// There is no build cache, so nothing of it can be pruned.
+pub(crate) fn prune_builds(call: &Call) -> Result<Answer> {
+    call.query.filters()?;
+    ok(&json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
+}
+
+const KINDS: [&str; 4] = ["container", "image", "volume", "build-cache"];
+
+pub(crate) async fn disk_usage(server: &Server, call: &Call) -> Result<Answer> {
+    let kinds: Vec<&str> = call.query.all("type").collect();
+    if let Some(unknown) = kinds.iter().find(|kind| !KINDS.contains(*kind)) {
+        return Err(Error::invalid(format!("unknown object type: {unknown}")));
+    }
+    let wants = |kind: &str| kinds.is_empty() || kinds.contains(&kind);
+    let mut usage = DiskUsage::default();
+    if wants("image") {
+        usage.image_usage =
+            Some(of_images(server.engine.images().list(&Default::default(), server.engine.containers())?));
+    }
+    if wants("container") {
+        let options = ListOptions { all: true, size: true, ..ListOptions::default() };
+        usage.container_usage = Some(of_containers(server.engine.containers().list(options).await?));
+    }
+    if wants("volume") {
+        usage.volume_usage = Some(of_volumes(measured_volumes(server).await));
+    }
+    if wants("build-cache") {
+        usage.build_cache_usage = Some(Usage::<BuildCache>::default());
+    }
+    if call.version.before(52) {
+        return ok(&LegacyDiskUsage::from(usage));
+    }
+    if !call.query.flag("verbose") {
+        forget_items(&mut usage);
+    }
+    ok(&usage)
+}
+
+fn of_images(items: Vec<Image>) -> Usage<Image> {
+    sum(items, |image| image.size, |image| image.containers > 0)
+}
+
+fn of_containers(items: Vec<Container>) -> Usage<Container> {
+    let lives = |state| matches!(state, Status::Running | Status::Paused | Status::Restarting);
+    sum(items, |container| container.size_rw.unwrap_or(0), |container| lives(container.state))
+}
+
+fn of_volumes(items: Vec<Volume>) -> Usage<Volume> {
+    let usage = |volume: &Volume| volume.usage_data.clone().unwrap_or_default();
+    sum(items, |volume| usage(volume).size, |volume| usage(volume).ref_count > 0)
+}
+
+fn sum<T>(items: Vec<T>, size: impl Fn(&T) -> i64, is_active: impl Fn(&T) -> bool) -> Usage<T> {
+    let (mut active_count, mut reclaimable, mut total_size) = (0, 0, 0);
+    for item in &items {
+        total_size += size(item);
+        match is_active(item) {
+            true => active_count += 1,
+            false => reclaimable += size(item),
+        }
+    }
+    let total_count = i64::try_from(items.len()).unwrap_or(i64::MAX);
+    Usage { active_count, total_count, reclaimable, total_size, items }
+}
+
+async fn measured_volumes(server: &Server) -> Vec<Volume> {
+    let mut measured = Vec::new();
+    for record in server.engine.volumes().list() {
+        let size = folder_size(server.engine.volumes().path(&record.name)).await;
+        let users = server.engine.containers().using_volume(&record.name).len();
+        let usage = UsageData {
+            ref_count: i64::try_from(users).unwrap_or(i64::MAX),
+            size: i64::try_from(size).unwrap_or(i64::MAX),
+        };
+        measured.push(Volume { usage_data: Some(usage), ..volumes::document(server, &record) });
+    }
+    measured
+}
+
+fn forget_items(usage: &mut DiskUsage) {
+    usage.image_usage.iter_mut().for_each(|usage| usage.items.clear());
+    usage.container_usage.iter_mut().for_each(|usage| usage.items.clear());
+    usage.volume_usage.iter_mut().for_each(|usage| usage.items.clear());
+}
+
+/// Bytes of all files in a folder; what cannot be read counts nothing.
+pub(crate) async fn folder_size(folder: PathBuf) -> u64 {
+    tokio::task::spawn_blocking(move || measure(&folder)).await.unwrap_or(0)
+}
+
+fn measure(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => measure(&entry.path()),
+        Ok(data) => data.len(),
+        Err(_) => 0,
+    };
+    entries.filter_map(std::io::Result::ok).map(size).sum()
+}

@@ -1,0 +1,56 @@
+//! Tar streams: reading, unpacking into a directory descriptor, writing a tree, writing what an overlay changed.
+
+mod export;
+mod extract;
+mod header;
+mod pax;
+mod place;
+mod reader;
+mod source;
+mod sparse;
+mod whiteout;
+mod writer;
+
+pub use export::{diff, export, export_entry};
+pub(crate) use extract::{Extractor, Outcome, Style};
+pub use reader::{Entry, EntryKind, Reader, clean_path};
+pub use writer::Writer;
+
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+
+use wharf_types::Result;
+
+/// What a tar stream may hold at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of the whole uncompressed stream.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    /// Twenty million entries and one tebibyte.
+    fn default() -> Self {
+        Self { entries: 20_000_000, bytes: 1 << 40 }
+    }
+}
+
+/// Unpacks a plain tar stream into the folder `root` as `docker cp` does it: entries are merged into what is there,
+/// `.wh.` names mean nothing special, and nothing outside `root` is ever touched.
+///
+/// # Errors
+/// `InvalidParameter` where a folder stands in the place of a file or the other way round, in Docker's words.
+pub fn extract(stream: impl Read, root: BorrowedFd<'_>, limits: &Limits) -> Result<()> {
+    let mut reader = Reader::new(stream, limits);
+    Extractor::new(root, Style::Merge).run(&mut reader)?;
+    reader.end()
+}
+
+/// Whether an extended attribute belongs to the content. Overlay's own say how layers are stacked: from an archive,
+/// they could reach into other layers. SELinux labels belong to the host.
+pub(crate) fn xattr_travels(name: &[u8]) -> bool {
+    let is_stacking = name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
+    !is_stacking && name != b"security.selinux"
+}

@@ -1,0 +1,145 @@
+//! What the tests need from outside, fetched from the package registries where it is missing, and said.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use wharf_testkit::foreign::find;
+
+use crate::{cargo, command};
+
+/// A program and the Debian package it comes in.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    name: &'static str,
+    package: &'static str,
+    why: &'static str,
+}
+
+const fn program(name: &'static str, package: &'static str, why: &'static str) -> Program {
+    Program { name, package, why }
+}
+
+/// What the end-to-end tests use.
+pub const FOR_TESTS: &[Program] = &[
+    program("busybox", "busybox-static", "the golden image"),
+    program("ip", "iproute2", "a second machine on the network"),
+    program("docker", "docker.io", "the stock command line as a client"),
+    program("skopeo", "skopeo", "archives written by another program"),
+    program("python3", "python3", "docker-py as a client"),
+];
+
+/// What the virtual machine uses.
+pub const FOR_VM: &[Program] = &[
+    program("busybox", "busybox-static", "the machine's first program"),
+    program("qemu-system-x86_64", "qemu-system-x86", "the machine itself"),
+    program("debootstrap", "debootstrap", "the machine's disk"),
+    program("mke2fs", "e2fsprogs", "the machine's disk"),
+];
+
+/// Installs those programs that are not on the PATH.
+pub fn install(programs: &[Program]) -> Result<()> {
+    let missing: Vec<_> = programs.iter().filter(|program| find(program.name).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for program in &missing {
+        println!("fetching {} from Debian's registry: {} ({})", program.package, program.name, program.why);
+    }
+    let packages: Vec<&str> = missing.iter().map(|program| program.package).collect();
+    apt_install(&packages)?;
+    for program in missing {
+        ensure!(find(program.name).is_some(), "the package {} has brought no {}", program.package, program.name);
+    }
+    Ok(())
+}
+
+/// Installs packages without starting any service that they bring.
+pub fn apt_install(packages: &[&str]) -> Result<()> {
+    ensure!(find("apt-get").is_some(), "there is no apt-get here; install by hand: {}", packages.join(" "));
+    let _policy = NoServices::declare()?;
+    let install = || {
+        let mut command = command::words("apt-get install --yes --no-install-recommends --quiet");
+        command.args(packages).env("DEBIAN_FRONTEND", "noninteractive");
+        command::quietly(&mut command)
+    };
+    // The lists of a machine may be missing or old; they are fetched only when it turns out so.
+    if install().is_err() {
+        command::quietly(&mut command::words("apt-get update --quiet"))?;
+        install().context("cannot install what the tests need")?;
+    }
+    Ok(())
+}
+
+/// Debian's way to say that no service may be started (invoke-rc.d(8)): a policy program, taken back when this goes.
+struct NoServices(Option<PathBuf>);
+
+impl NoServices {
+    fn declare() -> Result<Self> {
+        let path = Path::new("/usr/sbin/policy-rc.d");
+        if path.exists() {
+            return Ok(Self(None));
+        }
+        fs::write(path, "#!/bin/sh\nexit 101\n")
+            .context("cannot write the policy that keeps services from starting")?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        Ok(Self(Some(path.to_owned())))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.as_ref().map(fs::remove_file) {
+            eprintln!("cannot remove /usr/sbin/policy-rc.d: {error}");
+        }
+    }
+}
+
+/// Installs rustfmt and clippy where a minimal toolchain came without them.
+pub fn components() -> Result<()> {
+    for (component, question) in [("rustfmt", "fmt --version"), ("clippy", "clippy --version")] {
+        if command::quietly(&mut cargo::cargo(question)).is_err() {
+            println!("fetching {component} from Rust's registry: it checks the code");
+            command::quietly(&mut command::words(&format!("rustup component add {component}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Installs cargo-nextest where it is missing.
+pub fn nextest() -> Result<()> {
+    if command::quietly(&mut cargo::cargo("nextest --version")).is_ok() {
+        return Ok(());
+    }
+    println!("fetching cargo-nextest from crates.io: it runs the tests");
+    // Its own target folder would be thrown away; this one is kept. Built for the host without the project's flags.
+    let mut install = cargo::cargo("install --locked --debug cargo-nextest");
+    install.current_dir("/").env("CARGO_TARGET_DIR", command::target().join("nextest-build"));
+    command::run(&mut install)
+}
+
+/// A Python environment with the `docker` package below the target folder; gives its interpreter.
+pub fn docker_py() -> Result<PathBuf> {
+    let folder = command::target().join("docker-py");
+    let python = folder.join("bin/python3");
+    if imports_docker(&python) {
+        return Ok(python);
+    }
+    println!("fetching docker from PyPI into {}: the SDK as a client", folder.display());
+    let mut create = command::words("python3 -m venv");
+    create.arg(&folder);
+    if command::quietly(&mut create).is_err() {
+        apt_install(&["python3-venv"])?;
+        command::quietly(&mut create)?;
+    }
+    let mut install = Command::new(folder.join("bin/pip"));
+    command::quietly(install.args(["install", "--quiet", "docker>=7,<8"]))?;
+    ensure!(imports_docker(&python), "the package 'docker' cannot be imported");
+    Ok(python)
+}
+
+fn imports_docker(python: &Path) -> bool {
+    Command::new(python).args(["-c", "import docker"]).output().is_ok_and(|output| output.status.success())
+}
