@@ -34,7 +34,11 @@ pub fn main(called: Called, words: impl Iterator<Item = OsString>) -> ExitCode {
     match serve::run(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::err(&format!("{}: {}\n", if called == Called::Engine { "wharf engine" } else { "dockerd" }, error.chain()));
+            output::err(&format!(
+                "{}: {}\n",
+                if called == Called::Engine { "wharf engine" } else { "dockerd" },
+                error.chain()
+            ));
             if let Some(hint) = error.hint() {
                 output::err(&format!("hint: {hint}\n"));
             }

@@ -139,5 +139,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 
 /// The terminal's width; 80 where there is none.
 fn width() -> usize {
-    crate::env::columns().or_else(|| crate::terminal::raw::size().map(|(_, columns)| usize::from(columns))).unwrap_or(80)
+    crate::env::columns()
+        .or_else(|| crate::terminal::raw::size().map(|(_, columns)| usize::from(columns)))
+        .unwrap_or(80)
 }

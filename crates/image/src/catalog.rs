@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use wharf_storage::{ContentStore, LayerStore};
-use wharf_types::{Digest, Error, Reference, Result};
+use wharf_types::{Digest, Error, Kind, Reference, Result};
 
 use crate::documents::{self, Descriptor, Index, Manifest};
 use crate::{Image, ImageDocument, ImageId};
@@ -152,6 +152,12 @@ impl Catalog {
 
     pub(crate) fn id_of(&self, entry: &Entry) -> Option<ImageId> {
         Some(self.contents.get(&entry.manifest.digest)?.id)
+    }
+
+    /// Whether the image of this manifest cannot be read, and never will be.
+    pub(crate) fn is_lost(&self, manifest: &Digest) -> bool {
+        let kind = self.broken.get(manifest).map(Error::kind);
+        kind.is_some_and(|kind| matches!(kind, Kind::Corrupt | Kind::NotFound))
     }
 
     /// The image with exactly this name, or with a name in the same repository and this manifest's digest.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use wharf_types::{Digest, Error, Id, Reference, Result};
 
-use crate::catalog::{Catalog, Referenced};
+use crate::catalog::{Catalog, Entry, Referenced};
 use crate::store::{drop_name, find, is_id};
 use crate::{Image, ImageId, ImageStore};
 
@@ -90,7 +90,10 @@ struct Removal<'a> {
 impl Removal<'_> {
     fn run(&mut self, name: &str) -> Result<()> {
         let catalog = self.store.catalog();
-        let image = find(&catalog, name)?.clone();
+        let image = match find(&catalog, name) {
+            Err(error) => return self.forget_broken(&catalog, name).unwrap_or(Err(error)),
+            Ok(image) => image.clone(),
+        };
         if is_id(&catalog, name) {
             if is_single(&image) {
                 self.check(&catalog, &image, self.options.force, false)?;
@@ -106,6 +109,19 @@ impl Removal<'_> {
         } else {
             Ok(())
         }
+    }
+
+    /// The name of an image that cannot be read goes without further questions; `None` when it is no such name.
+    fn forget_broken(&mut self, catalog: &Catalog, name: &str) -> Option<Result<()>> {
+        let name = name.parse::<Reference>().ok()?.or_latest();
+        let is_it = |entry: &Entry| entry.name.as_ref() == Some(&name) && catalog.id_of(entry).is_none();
+        catalog.entries.iter().find(|entry| is_it(entry))?;
+        let changed = self.store.change_while_locked(&self.writer, |_, entries| {
+            entries.retain(|entry| !is_it(entry));
+            Ok(())
+        });
+        self.removed.push(Removed::Untagged(name.clone()));
+        Some(changed)
     }
 
     /// The last name of an image in use goes only by force.

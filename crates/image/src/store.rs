@@ -300,6 +300,8 @@ impl ImageStore {
         let old = self.catalog();
         let mut entries = old.entries.clone();
         let result = change(&old, &mut entries)?;
+        // A broken image without a name can be neither used nor asked for.
+        entries.retain(|entry| entry.name.is_some() || !old.is_lost(&entry.manifest.digest));
         self.content.replace_index(&Catalog::write(&entries)?)?;
         let new = Arc::new(old.with(entries, &self.content, &self.layers));
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = new;

@@ -47,6 +47,8 @@ pub(crate) struct Container {
     pub sandbox: Option<wharf_network::Sandbox>,
     /// Its cgroup.
     pub cgroup: wharf_runtime::cgroup::Group,
+    /// Holds its mounts until the monitor ends.
+    _mounts: Option<OwnedFd>,
     /// When it started, RFC 3339 with nanoseconds.
     pub started_at: String,
     /// Whether it has a PID namespace of its own, so that the kernel ends all of its processes with the first.
@@ -58,9 +60,10 @@ pub(crate) struct Container {
 impl Monitor {
     /// Takes over a container that has just been started; `engine` is the connection that asked for it.
     pub(crate) fn new(run_dir: PathBuf, poll: Poll, listener: Listener, engine: Connection, running: Running) -> Self {
-        let Running { session, sandbox, cgroup, started_at, own_pids } = running;
+        let Running { session, sandbox, cgroup, mounts, started_at, own_pids } = running;
         let oom_score_adj = crate::memory::protect();
-        let container = Container { sandbox: Some(sandbox), cgroup, started_at, own_pids, oom_score_adj };
+        let container =
+            Container { sandbox: Some(sandbox), cgroup, _mounts: mounts, started_at, own_pids, oom_score_adj };
         Self {
             run_dir,
             poll,

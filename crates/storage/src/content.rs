@@ -17,6 +17,9 @@ const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const EMPTY_INDEX: &[u8] =
     br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 
+/// Blobs up to this size in bytes are documents rather than layers.
+const SMALL: u64 = 64 * 1024;
+
 /// A digest and the size in bytes of the content that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BlobInfo {
@@ -129,8 +132,11 @@ impl ContentStore {
         self.size(digest).is_ok()
     }
 
+    /// Whether there is no need to store it again. Small blobs are looked into, so that storing an image anew heals
+    /// its documents; large ones are for [`ContentStore::verify`].
     fn has_whole(&self, blob: BlobInfo) -> bool {
-        self.size(&blob.digest).is_ok_and(|size| size == blob.size)
+        let is_small = blob.size <= SMALL;
+        self.size(&blob.digest).is_ok_and(|size| size == blob.size) && (!is_small || self.verify(&blob.digest).is_ok())
     }
 
     /// The blob's size in bytes; `NotFound` where it is missing.

@@ -121,7 +121,10 @@ fn check(flags: &ContainerFlags) -> Result<(), String> {
         return Err(format!("invalid value: {}. Valid memory swappiness range is 0-100", flags.memory_swappiness));
     }
     if !matches!(flags.pull.as_str(), "always" | "missing" | "never") {
-        return Err(format!("invalid pull option: '{}': must be one of \"always\", \"missing\" or \"never\"", flags.pull));
+        return Err(format!(
+            "invalid pull option: '{}': must be one of \"always\", \"missing\" or \"never\"",
+            flags.pull
+        ));
     }
     Ok(())
 }

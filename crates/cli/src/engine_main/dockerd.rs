@@ -10,7 +10,12 @@ use super::flags::{Settings, subnet};
 
 /// The flags as clap knows them.
 #[derive(Debug, Parser)]
-#[command(name = "dockerd", about = "Run the engine in the foreground", disable_help_subcommand = true, disable_version_flag = true)]
+#[command(
+    name = "dockerd",
+    about = "Run the engine in the foreground",
+    disable_help_subcommand = true,
+    disable_version_flag = true
+)]
 struct Flags {
     /// What must outlast a reboot: images, containers, volumes
     #[arg(long, value_name = "string", default_value = wharf_engine::DEFAULT_ROOT)]

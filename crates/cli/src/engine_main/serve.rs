@@ -83,11 +83,14 @@ fn listeners(hosts: &[String]) -> Result<Vec<Listener>> {
 fn inherited() -> Result<Vec<Listener>> {
     let count = crate::env::listen_descriptors();
     if count == 0 {
-        return Err(Error::invalid("no sockets were handed over").with_hint("fd:// is for units with socket activation"));
+        return Err(
+            Error::invalid("no sockets were handed over").with_hint("fd:// is for units with socket activation")
+        );
     }
     (3..3 + count)
         .map(|number| -> Result<Listener> {
-            let fd: OwnedFd = wharf_sys::inherit::take(number).with_context(|| format!("descriptor {number} cannot be taken over"))?;
+            let fd: OwnedFd = wharf_sys::inherit::take(number)
+                .with_context(|| format!("descriptor {number} cannot be taken over"))?;
             Listener::from_fd(fd)
         })
         .collect()

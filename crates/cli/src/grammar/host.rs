@@ -18,7 +18,8 @@ pub fn extra_host(text: &str) -> Result<String, String> {
 
 /// A name server's address.
 pub fn name_server(text: &str) -> Result<String, String> {
-    let address = text.trim().parse::<IpAddr>().map_err(|_| format!("IP address is not correctly formatted: {text}"))?;
+    let address =
+        text.trim().parse::<IpAddr>().map_err(|_| format!("IP address is not correctly formatted: {text}"))?;
     Ok(address.to_string())
 }
 
@@ -94,10 +95,13 @@ pub fn platform(text: &str) -> Result<String, String> {
         return fail("cannot parse platform specifier");
     }
     let known = |name: &str| {
-        ["linux", "windows", "darwin", "freebsd", "amd64", "x86_64", "arm64", "aarch64", "arm", "armhf", "armel", "386", "i386"]
-            .into_iter()
-            .chain(["ppc64le", "s390x", "riscv64", "mips64le", "mips64", "loong64"])
-            .any(|k| k == name)
+        [
+            "linux", "windows", "darwin", "freebsd", "amd64", "x86_64", "arm64", "aarch64", "arm", "armhf", "armel",
+            "386", "i386",
+        ]
+        .into_iter()
+        .chain(["ppc64le", "s390x", "riscv64", "mips64le", "mips64", "loong64"])
+        .any(|k| k == name)
     };
     if parts.len() == 1 && !known(parts[0]) {
         return fail("unknown operating system or architecture");

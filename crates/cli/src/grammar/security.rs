@@ -78,7 +78,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.json");
         std::fs::write(&path, "{ \"b\":  \"x \\\" y\",\n \"a\": 1.0 }").unwrap();
-        let given = vec![format!("seccomp={}", path.display()), "no-new-privileges".into(), "systempaths=unconfined".into()];
+        let given =
+            vec![format!("seccomp={}", path.display()), "no-new-privileges".into(), "systempaths=unconfined".into()];
         let security = options(&given).unwrap();
         assert_eq!(security.options, ["seccomp={\"b\":\"x \\\" y\",\"a\":1.0}", "no-new-privileges"]);
         assert!(security.bare_system_paths);

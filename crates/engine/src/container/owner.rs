@@ -105,6 +105,8 @@ pub struct Owner {
     snapshot: watch::Sender<Snapshot>,
     requests: mpsc::Receiver<Request>,
     run: Option<Run>,
+    /// The last run's monitor, which may still be busy unmounting.
+    last_monitor: Option<i32>,
     waiting_clients: Vec<(OwnedFd, Streams)>,
     restart: Restart,
     on_exec_end: ExecEnded,
@@ -142,7 +144,16 @@ impl Owner {
         let restart = Restart::new(&snapshot.borrow().record);
         let sandbox = snapshot.borrow().state.sandbox().cloned();
         let run = sandbox.map(|sandbox| Run { monitor, sandbox, tidy: false });
-        Self { services, snapshot, requests, run, waiting_clients: Vec::new(), restart, on_exec_end }
+        Self {
+            services,
+            snapshot,
+            requests,
+            run,
+            last_monitor: None,
+            waiting_clients: Vec::new(),
+            restart,
+            on_exec_end,
+        }
     }
 
     /// Serves the container until it is removed or the engine ends.
@@ -185,6 +196,9 @@ impl Owner {
     /// Waits out the last run's end, then makes a new monitor with a new sandbox.
     async fn start(&mut self) -> Result<()> {
         self.settle().await;
+        if let Some(monitor) = self.last_monitor.take() {
+            teardown::await_monitor(monitor, &self.services.config.monitor_dir(self.record().id)).await?;
+        }
         match self.launch().await {
             Ok(()) => {
                 self.save_later();
@@ -205,6 +219,7 @@ impl Owner {
         self.enter(State::Starting { sandbox: sandbox.clone() }, Durability::Crash).await?;
         let clients = std::mem::take(&mut self.waiting_clients);
         let (live, pid, started_at) = launch::start(&self.services, &record, sandbox.clone(), clients).await?;
+        self.last_monitor = Some(live.pid);
         if let Some(run) = &mut self.run {
             run.monitor = Some(live);
         }

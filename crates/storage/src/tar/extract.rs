@@ -310,11 +310,12 @@ impl<'a> Extractor<'a> {
             rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
         if !is_link && (!parent.is_plain || entry.mode & (self.umask | 0o7000) != 0) {
-            let path = proc_path(&path_fd(parent, name)?);
-            rustix::fs::chmod(&path, Mode::from_raw_mode(entry.mode))?;
+            let fd = path_fd(parent, name)?;
+            rustix::fs::chmod(proc_path(&fd), Mode::from_raw_mode(entry.mode))?;
         }
         if !entry.xattrs.is_empty() {
-            let path = proc_path(&path_fd(parent, name)?);
+            let fd = path_fd(parent, name)?;
+            let path = proc_path(&fd);
             self.for_xattrs(entry, |name, value| rustix::fs::setxattr(&path, name, value, XattrFlags::empty()))?;
         }
         rustix::fs::utimensat(parent, name, &timestamps(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
@@ -412,7 +413,7 @@ fn path_fd(parent: &Parent, name: &CStr) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// The kernel's name for an open descriptor; it leads to that very file, link or not.
+/// The kernel's name for an open descriptor, which must stay open; it leads to that very file, link or not.
 fn proc_path(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd))
 }

@@ -82,7 +82,8 @@ pub async fn make(app: &App, flags: &ContainerFlags, create: &Create) -> Outcome
     if flags.pull == "always" {
         pull(client, image, create, flags.quiet).await.map_err(|failure| with_ways_out(failure, app))?;
     }
-    let send = || client.container_create(&create.body, create.name.as_deref(), Some(create.platform.as_str()).filter(|p| !p.is_empty()));
+    let platform = Some(create.platform.as_str()).filter(|platform| !platform.is_empty());
+    let send = || client.container_create(create.name.as_deref(), platform, &create.body);
     let created = match send().await {
         Err(error) if error.kind() == Kind::NotFound && flags.pull == "missing" && is_name(image) => {
             if !flags.quiet {
@@ -103,12 +104,9 @@ pub async fn make(app: &App, flags: &ContainerFlags, create: &Create) -> Outcome
     Ok(created)
 }
 
-
 fn with_ways_out(failure: Failure, app: &App) -> Failure {
-    let hint = format!(
-        "make an image with '{0} image bootstrap', or bring one in with '{0} load' or '{0} import'",
-        app.name
-    );
+    let hint =
+        format!("make an image with '{0} image bootstrap', or bring one in with '{0} load' or '{0} import'", app.name);
     let failure = failure.with_code(125);
     if failure.hint.is_some() { failure } else { failure.with_hint(hint) }
 }
@@ -123,7 +121,8 @@ fn familiar(image: &str) -> String {
 }
 
 async fn pull(client: &Client, image: &str, create: &Create, quiet: bool) -> Outcome<()> {
-    let reference: Reference = image.parse().map_err(|error: wharf_types::ReferenceError| Failure::new(error.to_string()))?;
+    let reference: Reference =
+        image.parse().map_err(|error: wharf_types::ReferenceError| Failure::new(error.to_string()))?;
     let reference = reference.or_latest();
     let tag = reference.digest().map(|digest| digest.to_string()).or_else(|| reference.tag().map(str::to_owned));
     let name = format!("{}/{}", reference.domain(), reference.path());
@@ -160,8 +159,9 @@ impl CidFile {
     }
 
     fn write(&self, id: &str) -> Outcome<()> {
-        std::fs::write(&self.path, id)
-            .map_err(|error| Failure::new(format!("failed to write {}: {}", self.path, output::os_error(&error))).with_code(125))?;
+        std::fs::write(&self.path, id).map_err(|error| {
+            Failure::new(format!("failed to write {}: {}", self.path, output::os_error(&error))).with_code(125)
+        })?;
         self.written.set(true);
         Ok(())
     }

@@ -154,7 +154,8 @@ fn memory(stats: &Stats) -> (f64, f64) {
 
 #[allow(clippy::cast_precision_loss)] // three digits are shown
 fn network(stats: &Stats) -> (f64, f64) {
-    let sum = |count: fn(&wharf_api::container::NetworkStats) -> u64| stats.networks.values().map(count).sum::<u64>() as f64;
+    let sum =
+        |count: fn(&wharf_api::container::NetworkStats) -> u64| stats.networks.values().map(count).sum::<u64>() as f64;
     (sum(|network| network.rx_bytes), sum(|network| network.tx_bytes))
 }
 

@@ -1,6 +1,5 @@
 //! `image ...` and the short names of the same.
 
-
 pub mod history;
 pub mod import;
 pub mod inspect;

@@ -64,7 +64,8 @@ async fn df(app: &App, flags: DfFlags) -> Outcome {
 fn row<T>(name: &str, usage: Option<&Usage<T>>) -> Row {
     let (total, active, size, reclaimable) =
         usage.map_or((0, 0, 0, 0), |u| (u.total_count, u.active_count, u.total_size, u.reclaimable));
-    let share = if size > 0 && name != "Build Cache" { format!(" ({}%)", reclaimable * 100 / size) } else { String::new() };
+    let share =
+        if size > 0 && name != "Build Cache" { format!(" ({}%)", reclaimable * 100 / size) } else { String::new() };
     Row::new()
         .with("Type", name)
         .with("TotalCount", total.to_string())

@@ -51,7 +51,9 @@ async fn info(app: &App, flags: InfoFlags) -> Outcome {
 /// What the engine says, with the client's part beside it.
 fn document(info: &Info) -> Outcome<Value> {
     let json = serde_json::to_value(info).map_err(|error| Failure::new(error.to_string()))?;
-    let Value::Map(fields) = Value::from_json(&json) else { return Err(Failure::new("the engine said nothing of itself")) };
+    let Value::Map(fields) = Value::from_json(&json) else {
+        return Err(Failure::new("the engine said nothing of itself"));
+    };
     let mut fields: Map = fields.as_ref().clone();
     let client = serde_json::json!({
         "Debug": false, "Version": env!("CARGO_PKG_VERSION"), "Context": "default", "Plugins": [], "Warnings": null,
@@ -61,7 +63,8 @@ fn document(info: &Info) -> Outcome<Value> {
 }
 
 fn describe(info: &Info) -> String {
-    let mut text = format!("Client: wharf\n Version:    {}\n Context:    default\n\nServer:\n", env!("CARGO_PKG_VERSION"));
+    let mut text =
+        format!("Client: wharf\n Version:    {}\n Context:    default\n\nServer:\n", env!("CARGO_PKG_VERSION"));
     let mut row = |indent: usize, name: &str, value: &str| {
         if !value.is_empty() {
             text.push_str(&format!("{:indent$}{name}: {value}\n", ""));
