@@ -46,7 +46,7 @@ struct Resolver<'i, 'a> {
 fn find<'i, 'a>(index: &'i Index<'a>, name: &str) -> Result<&'i Package<'a>> {
     index.get(name).ok_or_else(|| {
         Error::not_found(format!("the repository has no package '{name}'"))
-            .with_hint("check its name; packages outside 'main' need --components")
+            .with_hint("check its name; packages outside 'main' need --component")
     })
 }
 
