@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use wharf_testkit::census::Machine;
 use wharf_testkit::foreign;
 
@@ -123,7 +123,10 @@ fn e2e(arguments: &Arguments) -> Result<()> {
     let mut tests = nextest("--package wharf --test e2e", arguments);
     let result = command::run(tests.env(foreign::STRICT, "1").env("WHARF_TEST_PYTHON", python));
     let left = before.since();
-    ensure!(left.is_empty(), "the tests have left on the machine:\n  {}", left.join("\n  "));
+    if !left.is_empty() {
+        let left = format!("left on the machine:\n  {}", left.join("\n  "));
+        return Err(result.err().map_or_else(|| anyhow!(left.clone()), |error| error.context(left.clone())));
+    }
     println!("census: the machine is as it was before the end-to-end tests");
     result
 }

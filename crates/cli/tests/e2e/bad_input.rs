@@ -185,18 +185,36 @@ fn no_engine_there() {
 
 #[test]
 fn disk_full() {
-    let folder = tempfile::tempdir().unwrap();
-    let mount =
-        |arguments: &[&str]| Output::of(Command::new(arguments[0]).args(&arguments[1..]).arg(folder.path()), b"").ok();
-    mount(&["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs"]);
-    let below = Some(folder.path().to_owned());
+    let disk = SmallDisk::new();
+    let below = Some(disk.0.path().to_owned());
     let engine = TempEngine::start_with(Options { below, without_image: true, ..Options::default() });
     let large = wharf_testkit::golden::Archive::new().file("large", 0o644, &noise(16 << 20)).finish();
     let output = engine.cli_stdin(&["import", "-", "large:x"], &large).exits(1);
     clear(&output, "No space left on device");
     assert_eq!(engine.cli(&["images", "-aq"]).ok().stdout, "");
     engine.finish();
-    mount(&["umount"]);
+}
+
+/// A file system of 8 MiB, unmounted whatever becomes of the test.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        Output::of(mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(folder.path()), b"").ok();
+        Self(folder)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        assert!(
+            unmounted.is_ok_and(|status| status.success()) || std::thread::panicking(),
+            "the small disk stays mounted"
+        );
+    }
 }
 
 /// Bytes that do not compress.
