@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use wharf_types::{Digest, Error, Result};
+use wharf_types::{Error, Result};
 
 use super::Limits;
 use super::header::{BLOCK, Header};
@@ -126,15 +126,7 @@ struct Pending {
 impl<R: Read> Reader<R> {
     /// A reader at the start of `stream`.
     pub fn new(stream: R, limits: &Limits) -> Self {
-        Self::with_source(Source::new(stream, limits.bytes, false), limits)
-    }
-
-    /// A reader that also computes the digest of the whole stream.
-    pub(crate) fn hashing(stream: R, limits: &Limits) -> Self {
-        Self::with_source(Source::new(stream, limits.bytes, true), limits)
-    }
-
-    fn with_source(source: Source<R>, limits: &Limits) -> Self {
+        let source = Source::new(stream, limits.bytes);
         Self { source, limits: *limits, entries: 0, remaining: 0, padding: 0, has_end: false }
     }
 
@@ -187,9 +179,9 @@ impl<R: Read> Reader<R> {
         self.finish(false).map(drop)
     }
 
-    /// As [`Reader::end`], with the digest if it was asked for. `end_is_known` says that the mark may be missing, because
+    /// As [`Reader::end`], and gives the stream back. `end_is_known` says that the mark may be missing, because
     /// the digest will tell a cut.
-    pub(crate) fn finish(mut self, end_is_known: bool) -> Result<Option<Digest>> {
+    pub(crate) fn finish(mut self, end_is_known: bool) -> Result<R> {
         if self.source.offset() == 0 && self.source.take(1)?.is_empty() {
             return Err(Error::invalid("the archive is empty"));
         }
@@ -197,7 +189,7 @@ impl<R: Read> Reader<R> {
             return Err(truncated());
         }
         self.source.drain()?;
-        Ok(self.source.digest())
+        Ok(self.source.into_inner())
     }
 
     fn header_block(&mut self) -> Result<Option<[u8; BLOCK]>> {
