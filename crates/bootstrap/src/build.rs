@@ -49,10 +49,19 @@ pub struct Timings {
 
 /// How many of the last lines of a failed configuration are shown.
 const LOG_LINES: usize = 20;
+/// More than any configuration writes.
+const ALL_LINES: usize = 100_000;
+/// How often the log is looked at.
+const WATCH: Duration = Duration::from_millis(400);
 
 /// Makes the image that the options ask for. After `cancel`, or when anything fails, no container and no image is
 /// left behind.
-pub async fn bootstrap<T: Target>(target: &T, options: Options, progress: Arc<dyn Progress>, cancel: CancellationToken) -> Result<Outcome> {
+pub async fn bootstrap<T: Target>(
+    target: &T,
+    options: Options,
+    progress: Arc<dyn Progress>,
+    cancel: CancellationToken,
+) -> Result<Outcome> {
     let name = options.tag.familiar();
     let existing = target.image(&name).await?.filter(|image| fulfils(image, &options));
     if let Some(image) = existing.as_ref().filter(|_| options.refresh == Refresh::IfMissing) {
@@ -77,9 +86,13 @@ struct Work<'t, T> {
 impl<T: Target> Work<'_, T> {
     async fn build(mut self, existing: Option<ExistingImage>) -> Result<Outcome> {
         let start = Instant::now();
-        let Some(plan) = self.prepare(existing.clone()).await? else {
-            return Ok(existing.as_ref().map(reused).unwrap_or_else(|| unreachable!("only an existing image can be current")));
-        };
+        let plan = self.plan().await?;
+        if self.options.refresh == Refresh::IfChanged
+            && let Some(image) = existing.as_ref().filter(|image| is_current(image, &plan))
+        {
+            return Ok(reused(image));
+        }
+        self.download(&plan).await?;
         self.timings.download = start.elapsed();
         let start = Instant::now();
         let unpacked = self.unpack(&plan).await?;
@@ -93,25 +106,25 @@ impl<T: Target> Work<'_, T> {
         Ok(Outcome { image, reused: false, packages: plan.all().count(), size, timings: self.timings })
     }
 
-    /// Plans and downloads; nothing when the existing image has these very packages.
-    async fn prepare(&self, existing: Option<ExistingImage>) -> Result<Option<Arc<Plan>>> {
+    async fn plan(&self) -> Result<Arc<Plan>> {
         let (options, progress, cancel) = (self.options.clone(), self.progress.clone(), self.cancel.clone());
-        let prepare = move || {
-            let fetcher = Fetcher::new(&options, cancel)?;
-            let plan = plan::make(&fetcher, &options, &host_architecture(), &*progress)?;
-            let wants_more = options.refresh == Refresh::Always;
-            if existing.is_some_and(|image| is_current(&image, &plan)) && !wants_more {
-                return Ok(None);
-            }
-            fetch_all(&fetcher, &plan.all().collect::<Vec<_>>(), &*progress)?;
-            Ok(Some(Arc::new(plan)))
+        let make = move || {
+            plan::make(&Fetcher::new(&options, cancel)?, &options, &host_architecture(), &*progress).map(Arc::new)
         };
-        joined(spawn_blocking(prepare).await)
+        joined(spawn_blocking(make).await)
+    }
+
+    async fn download(&self, plan: &Arc<Plan>) -> Result<()> {
+        let (options, progress, cancel, plan) =
+            (self.options.clone(), self.progress.clone(), self.cancel.clone(), plan.clone());
+        let fetch = move || fetch_all(&Fetcher::new(&options, cancel)?, &plan.all().collect::<Vec<_>>(), &*progress);
+        joined(spawn_blocking(fetch).await)
     }
 
     /// Merges the packages into an image that is not configured yet, and gives its id.
     async fn unpack(&self, plan: &Arc<Plan>) -> Result<String> {
-        let (options, progress, cancel, plan) = (self.options.clone(), self.progress.clone(), self.cancel.clone(), plan.clone());
+        let (options, progress, cancel, plan) =
+            (self.options.clone(), self.progress.clone(), self.cancel.clone(), plan.clone());
         let (writer, stream) = to_task();
         let writing = spawn_blocking(move || write_root(writer, &plan, &options, &*progress, &cancel));
         let request = ImportRequest { message: "unconfigured packages".to_owned(), ..ImportRequest::default() };
@@ -132,7 +145,7 @@ impl<T: Target> Work<'_, T> {
     async fn complete_in(&mut self, plan: &Plan, unpacked: &str, container: &str) -> Result<(String, u64)> {
         let start = Instant::now();
         self.progress.report(Event::Begin(Phase::Configure));
-        self.unless_cancelled(self.configure(unpacked, container)).await?;
+        self.unless_cancelled(self.configure(unpacked, container, plan.all().count() as u64)).await?;
         self.timings.configure = start.elapsed();
         let start = Instant::now();
         self.progress.report(Event::Begin(Phase::Import));
@@ -141,7 +154,7 @@ impl<T: Target> Work<'_, T> {
         Ok(done)
     }
 
-    async fn configure(&self, unpacked: &str, container: &str) -> Result<()> {
+    async fn configure(&self, unpacked: &str, container: &str, packages: u64) -> Result<()> {
         let request = ContainerRequest {
             name: container.to_owned(),
             image: unpacked.to_owned(),
@@ -150,12 +163,29 @@ impl<T: Target> Work<'_, T> {
         };
         self.target.create(request).await.context("cannot create the container that configures the packages")?;
         self.target.start(container).await.context("cannot start the container that configures the packages")?;
-        let code = self.target.wait(container).await?;
+        let code = tokio::select! {
+            code = self.target.wait(container) => code?,
+            never = self.watch(container, packages) => match never {},
+        };
         if code == 0 {
             return Ok(());
         }
         let log = self.target.logs(container, LOG_LINES).await.unwrap_or_else(|error| error.to_string());
         Err(Error::system(format!("the packages cannot be configured (exit code {code}):\n{}", log.trim_end())))
+    }
+
+    /// Follows dpkg by its log, without end. Failing to see the log is no failure of the work.
+    async fn watch(&self, container: &str, total: u64) -> std::convert::Infallible {
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(WATCH).await;
+            let log = self.target.logs(container, ALL_LINES).await.unwrap_or_default();
+            let done = (log.lines().filter(|line| line.starts_with("Setting up ")).count() as u64).min(total);
+            if done > before {
+                self.progress.report(Event::Advance { phase: Phase::Configure, done, total });
+                before = done;
+            }
+        }
     }
 
     /// Streams the container's files through the filter into the final image.
@@ -196,7 +226,13 @@ impl<T: Target> Work<'_, T> {
     }
 }
 
-fn write_root(mut out: PipeWriter, plan: &Plan, options: &Options, progress: &dyn Progress, cancel: &CancellationToken) -> Result<()> {
+fn write_root(
+    mut out: PipeWriter,
+    plan: &Plan,
+    options: &Options,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<()> {
     let (time, total) = (seconds(plan.date), plan.base.len() as u64);
     progress.report(Event::Begin(Phase::Unpack));
     let first = plan.base.first().ok_or_else(|| Error::corrupt("the repository has no essential packages"))?;

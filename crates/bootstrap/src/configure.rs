@@ -27,7 +27,13 @@ pub struct AptSource {
 
 /// Adds apt's and dpkg's settings, a guard against services, and the script.
 pub fn add_files<W: Write>(root: &mut RootFs<W>, plan: &Plan, options: &Options, time: u64) -> Result<()> {
-    for path in ["etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/dpkg/dpkg.cfg.d", "var/lib/dpkg/updates", "var/lib/dpkg/alternatives"] {
+    for path in [
+        "etc/apt/apt.conf.d",
+        "etc/apt/sources.list.d",
+        "etc/dpkg/dpkg.cfg.d",
+        "var/lib/dpkg/updates",
+        "var/lib/dpkg/alternatives",
+    ] {
         root.file_parent(&format!("{path}/x"))?;
     }
     // What nothing brings but everything expects: a shell, and an awk before the alternatives are set up.
@@ -40,7 +46,8 @@ pub fn add_files<W: Write>(root: &mut RootFs<W>, plan: &Plan, options: &Options,
     }
     root.file("usr/sbin/policy-rc.d", 0o755, POLICY.as_bytes())?;
     let distribution = &options.suite.distribution;
-    let keyring = ["gpg", "pgp"].map(|extension| format!("usr/share/keyrings/{distribution}-archive-keyring.{extension}"));
+    let keyring =
+        ["gpg", "pgp"].map(|extension| format!("usr/share/keyrings/{distribution}-archive-keyring.{extension}"));
     let keyring = keyring.iter().find(|path| root.has(path)).map(String::as_str);
     let list = format!("etc/apt/sources.list.d/{distribution}.sources");
     root.file(&list, 0o644, apt_sources(&plan.sources, &options.components, keyring).as_bytes())?;
@@ -53,7 +60,8 @@ fn add_script<W: Write>(root: &mut RootFs<W>, plan: &Plan, options: &Options, ti
         let _ = writeln!(preinst, "{} {} {}", package.qualified, package.name, package.architecture);
     }
     let asked = |package: &Chosen| options.include.contains(&package.name);
-    let automatic: String = plan.extra.iter().filter(|package| !asked(package)).flat_map(|package| [package.name.as_str(), "\n"]).collect();
+    let automatic: String =
+        plan.extra.iter().filter(|package| !asked(package)).flat_map(|package| [package.name.as_str(), "\n"]).collect();
     root.file(&format!("{FOLDER}/preinst"), 0o644, preinst.as_bytes())?;
     root.file(&format!("{FOLDER}/automatic"), 0o644, automatic.as_bytes())?;
     let script = SCRIPT.replace("@TIME@", &time.to_string()).replace("@PATH@", PATH);
@@ -67,7 +75,12 @@ pub fn archive_path(package: &Chosen) -> String {
 
 fn apt_sources(sources: &[AptSource], components: &[String], keyring: Option<&str>) -> String {
     let paragraph = |source: &AptSource| {
-        let mut text = format!("Types: deb\nURIs: {}\nSuites: {}\nComponents: {}\n", source.uri, source.suites.join(" "), components.join(" "));
+        let mut text = format!(
+            "Types: deb\nURIs: {}\nSuites: {}\nComponents: {}\n",
+            source.uri,
+            source.suites.join(" "),
+            components.join(" ")
+        );
         if let Some(path) = keyring {
             let _ = writeln!(text, "Signed-By: /{path}");
         }
@@ -86,8 +99,14 @@ const SETTINGS: [(&str, &str); 5] = [
          Dir::Cache::pkgcache \"\";\n\
          Dir::Cache::srcpkgcache \"\";\n",
     ),
-    ("etc/apt/apt.conf.d/docker-gzip-indexes", "// Package indices stay compressed on disk.\nAcquire::GzipIndexes \"true\";\n"),
-    ("etc/apt/apt.conf.d/docker-no-languages", "// Translated descriptions are not fetched.\nAcquire::Languages \"none\";\n"),
+    (
+        "etc/apt/apt.conf.d/docker-gzip-indexes",
+        "// Package indices stay compressed on disk.\nAcquire::GzipIndexes \"true\";\n",
+    ),
+    (
+        "etc/apt/apt.conf.d/docker-no-languages",
+        "// Translated descriptions are not fetched.\nAcquire::Languages \"none\";\n",
+    ),
     (
         "etc/apt/apt.conf.d/docker-autoremove-suggests",
         "// A mere suggestion does not keep a package from being removed automatically.\nApt::AutoRemove::SuggestsImportant \"false\";\n",
@@ -99,7 +118,8 @@ const SETTINGS: [(&str, &str); 5] = [
 ];
 
 /// Services are not started when packages are installed: a container has no service manager.
-const POLICY: &str = "#!/bin/sh\n# No service is started while packages are installed: 101 means that it is not allowed.\nexit 101\n";
+const POLICY: &str =
+    "#!/bin/sh\n# No service is started while packages are installed: 101 means that it is not allowed.\nexit 101\n";
 
 /// Runs as root inside the container, without network. The scripts that come before unpacking run first, with all
 /// files in place, as they do for essential packages in Debian's own installer; then dpkg configures everything.
@@ -138,7 +158,8 @@ problems=$(dpkg --audit)
 [ ! -e /etc/machine-id ] || : >/etc/machine-id
 rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/cache/ldconfig/aux-cache /tmp/* /var/tmp/*
 rm -f $db/*-old $db/lock* $db/triggers/Lock /var/cache/debconf/*-old /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/.pwd.lock
-find /var/log -type f -exec rm -f {} +
+rm -rf /var/log/apt/* /var/log/*.log
+find /var/log -type f -exec truncate --size=0 {} +
 mkdir -p /var/cache/apt/archives/partial /var/lib/apt/lists/partial
 "#;
 
@@ -149,7 +170,10 @@ mod tests {
     #[test]
     fn apt_knows_the_mirror() {
         let sources = [
-            AptSource { uri: "http://m.test/debian".into(), suites: vec!["bookworm".into(), "bookworm-updates".into()] },
+            AptSource {
+                uri: "http://m.test/debian".into(),
+                suites: vec!["bookworm".into(), "bookworm-updates".into()],
+            },
             AptSource { uri: "http://m.test/sec".into(), suites: vec!["bookworm-security".into()] },
         ];
         let expected = "Types: deb\nURIs: http://m.test/debian\nSuites: bookworm bookworm-updates\nComponents: main\nSigned-By: /k.gpg\n\n\
@@ -161,7 +185,8 @@ mod tests {
 
     #[test]
     fn the_script_is_accepted_by_a_shell() {
-        let mut shell = std::process::Command::new("/bin/sh").arg("-n").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let mut shell =
+            std::process::Command::new("/bin/sh").arg("-n").stdin(std::process::Stdio::piped()).spawn().unwrap();
         shell.stdin.take().unwrap().write_all(SCRIPT.as_bytes()).unwrap();
         assert!(shell.wait().unwrap().success());
     }

@@ -36,12 +36,17 @@ impl Deb {
             _ => return Err(broken("it is no Debian package of format 2")),
         }
         let find = |prefix: &str| {
-            let found = members.iter().find(|(member, _)| member.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
+            let found = members.iter().find(|(member, _)| {
+                member.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            });
             found.ok_or_else(|| broken(&format!("it has no {prefix}")))
         };
         let (control, data) = (find("control.tar")?, find("data.tar")?);
-        let unpack = |member: &(&str, &[u8])| decompress(member.0, member.1).map_err(|error| broken("its data cannot be decompressed").caused_by(error));
-        let (control, files) = read_control(&unpack(control)?).map_err(|error| broken("its control files cannot be read").caused_by(error))?;
+        let unpack = |member: &(&str, &[u8])| {
+            decompress(member.0, member.1).map_err(|error| broken("its data cannot be decompressed").caused_by(error))
+        };
+        let (control, files) = read_control(&unpack(control)?)
+            .map_err(|error| broken("its control files cannot be read").caused_by(error))?;
         let control = control.ok_or_else(|| broken("it has no control file"))?;
         Ok(Self { control, files, data: unpack(data)? })
     }
@@ -61,7 +66,9 @@ fn ar_members(content: &[u8]) -> Result<Vec<(&str, &[u8])>, &'static str> {
         if &header[58..] != b"`\n" {
             return Err("a member's header makes no sense");
         }
-        let text = |range: std::ops::Range<usize>| std::str::from_utf8(&header[range]).map(str::trim_end).map_err(|_| "a member's name makes no sense");
+        let text = |range: std::ops::Range<usize>| {
+            std::str::from_utf8(&header[range]).map(str::trim_end).map_err(|_| "a member's name makes no sense")
+        };
         let size: usize = text(48..58)?.parse().map_err(|_| "a member's size makes no sense")?;
         let (data, tail) = tail.split_at_checked(size).ok_or("it is cut off")?;
         members.push((text(0..16)?.trim_end_matches('/'), data));
@@ -77,7 +84,12 @@ fn decompress(name: &str, data: &[u8]) -> std::io::Result<Vec<u8>> {
         "gz" => drop(flate2::read::MultiGzDecoder::new(data).read_to_end(&mut plain)?),
         "xz" => drop(liblzma::read::XzDecoder::new_multi_decoder(data).read_to_end(&mut plain)?),
         "zst" => drop(zstd::stream::read::Decoder::with_buffer(data)?.read_to_end(&mut plain)?),
-        other => return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, format!("compression '{other}' is not known"))),
+        other => {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::Unsupported,
+                format!("compression '{other}' is not known"),
+            ));
+        }
     }
     Ok(plain)
 }
@@ -119,7 +131,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn sample(compression: &str) -> Vec<u8> {
-        DebBuilder::new("a", "1").script("postinst", "#!/bin/sh\n").file("./usr/bin/a", "hello").compression(compression).build()
+        DebBuilder::new("a", "1")
+            .script("postinst", "#!/bin/sh\n")
+            .file("./usr/bin/a", "hello")
+            .compression(compression)
+            .build()
     }
 
     #[test]
@@ -129,7 +145,11 @@ mod tests {
             assert!(deb.control.starts_with("Package: a\n"));
             assert_eq!(deb.file("postinst"), Some(&b"#!/bin/sh\n"[..]));
             assert_eq!(deb.files[0].mode, 0o755);
-            let names: Vec<_> = tar::Archive::new(&deb.data[..]).entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();
+            let names: Vec<_> = tar::Archive::new(&deb.data[..])
+                .entries()
+                .unwrap()
+                .map(|e| e.unwrap().path().unwrap().into_owned())
+                .collect();
             assert!(names.contains(&"./usr/bin/a".into()), "{names:?}");
         }
     }
@@ -143,7 +163,7 @@ mod tests {
         let error = Deb::parse(b"#!/bin/sh", "a").unwrap_err();
         assert!(error.to_string().contains("the package a is malformed: it is no ar archive"), "{error:?}");
         assert!(Deb::parse(&sample("bz2"), "a").unwrap_err().chain().contains("compression 'bz2' is not known"));
-        let mut wrong = good.clone();
+        let mut wrong = good;
         wrong[8 + 58] = b'x';
         assert!(Deb::parse(&wrong, "a").is_err());
     }

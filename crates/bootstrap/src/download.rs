@@ -22,7 +22,9 @@ pub fn fetch_all(fetcher: &Fetcher, packages: &[&Chosen], progress: &dyn Progres
         progress.report(Event::Advance { phase: Phase::Download, done: done.min(total), total });
     };
     let work = || -> Result<()> {
-        while let Some(package) = packages.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed)) {
+        while let Some(package) =
+            packages.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed))
+        {
             let expected = Expected { size: package.size, sha256: package.sha256 };
             fetcher
                 .download(&package.url, &package.path, expected, &advance)
@@ -33,12 +35,18 @@ pub fn fetch_all(fetcher: &Fetcher, packages: &[&Chosen], progress: &dyn Progres
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err(Error::system("a download ended unexpectedly")))).collect()
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().unwrap_or_else(|_| Err(Error::system("a download ended unexpectedly")))
+        })
     })
 }
 
 /// Hands every package, taken apart, to `merge` in the given order, while others take the next ones apart.
-pub fn unpack_all(packages: &[Chosen], cancel: &CancellationToken, mut merge: impl FnMut(&Chosen, Deb) -> Result<()>) -> Result<()> {
+pub fn unpack_all(
+    packages: &[Chosen],
+    cancel: &CancellationToken,
+    mut merge: impl FnMut(&Chosen, Deb) -> Result<()>,
+) -> Result<()> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from).min(4);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -81,7 +89,8 @@ pub fn open(package: &Chosen) -> Result<Deb> {
 pub fn read(package: &Chosen) -> Result<Vec<u8>> {
     let content = std::fs::read(&package.path).with_context(|| format!("cannot read {}", package.path.display()))?;
     if Digest::of(&content) != package.sha256 {
-        return Err(Error::corrupt(format!("the package {} was changed while it lay in the cache", package.name)).with_hint("try again"));
+        return Err(Error::corrupt(format!("the package {} was changed while it lay in the cache", package.name))
+            .with_hint("try again"));
     }
     Ok(content)
 }

@@ -106,7 +106,11 @@ impl Database {
             if trigger.starts_with('/') {
                 let _ = writeln!(self.file_triggers, "{trigger} {}{suffix}", package.qualified);
             } else if is_file_name(trigger) && !trigger.starts_with('.') {
-                let _ = writeln!(self.named_triggers.entry(trigger.to_owned()).or_default(), "{}{suffix}", package.qualified);
+                let _ = writeln!(
+                    self.named_triggers.entry(trigger.to_owned()).or_default(),
+                    "{}{suffix}",
+                    package.qualified
+                );
             } else {
                 return Err(Error::corrupt(format!("the package {} has a trigger that makes no sense", package.name)));
             }
@@ -115,7 +119,8 @@ impl Database {
     }
 
     fn add_info(&mut self, package: &Unpacked, deb: Deb) {
-        let info = |name: &str, mode, content| ControlFile { name: format!("{}.{name}", package.qualified), mode, content };
+        let info =
+            |name: &str, mode, content| ControlFile { name: format!("{}.{name}", package.qualified), mode, content };
         let list: String = package.paths.iter().flat_map(|path| [path, "\n"]).collect();
         self.info.push(info("list", 0o644, list.into_bytes()));
         if deb.file("md5sums").is_none() {
@@ -128,7 +133,11 @@ impl Database {
 
     /// The files of the database, by their paths below the root without a slash at the start.
     pub fn into_files(self) -> Vec<ControlFile> {
-        let file = |name: &str, content: String| ControlFile { name: format!("var/lib/dpkg/{name}"), mode: 0o644, content: content.into_bytes() };
+        let file = |name: &str, content: String| ControlFile {
+            name: format!("var/lib/dpkg/{name}"),
+            mode: 0o644,
+            content: content.into_bytes(),
+        };
         let mut files = vec![
             file("status", self.status),
             file("available", String::new()),
@@ -139,7 +148,9 @@ impl Database {
             file("triggers/Unincorp", String::new()),
         ];
         files.extend(self.named_triggers.into_iter().map(|(name, content)| file(&format!("triggers/{name}"), content)));
-        files.extend(self.info.into_iter().map(|info| ControlFile { name: format!("var/lib/dpkg/info/{}", info.name), ..info }));
+        files.extend(
+            self.info.into_iter().map(|info| ControlFile { name: format!("var/lib/dpkg/info/{}", info.name), ..info }),
+        );
         files
     }
 }
@@ -179,11 +190,19 @@ mod tests {
 
     #[test]
     fn records_packages_as_unpacked_with_their_conffiles() {
-        let deb = DebBuilder::new("a", "1:2-3").field("Description: x\n long").script("conffiles", "/etc/a.conf\nremove-on-upgrade /etc/b\n");
-        let files = added(deb, &[("/etc/a.conf", "d41d8cd98f00b204e9800998ecf8427e"), ("/usr/bin/a", "0cc175b9c0f1b6a831c399e269772661")]);
+        let deb = DebBuilder::new("a", "1:2-3")
+            .field("Description: x\n long")
+            .script("conffiles", "/etc/a.conf\nremove-on-upgrade /etc/b\n");
+        let files = added(
+            deb,
+            &[("/etc/a.conf", "d41d8cd98f00b204e9800998ecf8427e"), ("/usr/bin/a", "0cc175b9c0f1b6a831c399e269772661")],
+        );
         let status = content(&files, "status");
         assert!(status.starts_with("Package: a\nStatus: install ok unpacked\nVersion: 1:2-3\n"), "{status}");
-        assert!(status.ends_with("Description: x\n long\nConffiles:\n /etc/a.conf d41d8cd98f00b204e9800998ecf8427e\n\n"), "{status}");
+        assert!(
+            status.ends_with("Description: x\n long\nConffiles:\n /etc/a.conf d41d8cd98f00b204e9800998ecf8427e\n\n"),
+            "{status}"
+        );
         assert_eq!(content(&files, "info/a.list"), "/.\n/etc\n");
         assert_eq!(content(&files, "info/a.md5sums"), "0cc175b9c0f1b6a831c399e269772661  usr/bin/a\n");
         assert_eq!(content(&files, "info/format"), "1\n");
@@ -203,7 +222,8 @@ mod tests {
     fn refuses_names_that_would_lead_elsewhere() {
         let deb = Deb::parse(&DebBuilder::new("../evil", "1").build(), "test").unwrap();
         assert!(Unpacked::new(&deb).is_err());
-        let deb = Deb::parse(&DebBuilder::new("a", "1").script("triggers", "interest ../../x\n").build(), "test").unwrap();
+        let deb =
+            Deb::parse(&DebBuilder::new("a", "1").script("triggers", "interest ../../x\n").build(), "test").unwrap();
         assert!(Database::default().add(&Unpacked::new(&deb).unwrap(), deb).is_err());
     }
 

@@ -61,7 +61,9 @@ fn is_extension(kind: EntryType) -> bool {
 fn full_path(before: &[Extension], header: &Header) -> String {
     let named = before.iter().find_map(|extension| match extension.header.entry_type() {
         EntryType::GNULongName => Some(extension.content.strip_suffix(b"\0").unwrap_or(&extension.content)),
-        EntryType::XHeader => records(&extension.content).find(|record| record.key == b"path").map(|record| record.value),
+        EntryType::XHeader => {
+            records(&extension.content).find(|record| record.key == b"path").map(|record| record.value)
+        }
         _ => None,
     });
     let path = named.map_or_else(|| header.path_bytes().into_owned(), <[u8]>::to_vec);
@@ -125,7 +127,8 @@ mod tests {
 
     fn filtered(tar: Builder<Vec<u8>>) -> Vec<(String, u64, String)> {
         let total = Cell::new(0);
-        let out = filter(&tar.into_inner().unwrap()[..], Vec::new(), 1000, &|size| total.set(total.get() + size)).unwrap();
+        let out =
+            filter(&tar.into_inner().unwrap()[..], Vec::new(), 1000, &|size| total.set(total.get() + size)).unwrap();
         let mut archive = Archive::new(&out[..]);
         let read = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
             let mut entry = entry.unwrap();
@@ -139,7 +142,15 @@ mod tests {
     #[test]
     fn leaves_the_containers_own_out() {
         let mut tar = Builder::new(Vec::new());
-        for path in [".dockerenv", "dev/console", "proc/x", "etc/resolv.conf", "etc/hosts.allow", "development", "wharf-bootstrap/configure"] {
+        for path in [
+            ".dockerenv",
+            "dev/console",
+            "proc/x",
+            "etc/resolv.conf",
+            "etc/hosts.allow",
+            "development",
+            "wharf-bootstrap/configure",
+        ] {
             add(&mut tar, path, "x", 5);
         }
         add(&mut tar, "etc/passwd", "root", 2000);
@@ -162,10 +173,19 @@ mod tests {
         let mut names = Vec::new();
         for entry in archive.entries().unwrap() {
             let mut entry = entry.unwrap();
-            let keys: Vec<_> = entry.pax_extensions().unwrap().into_iter().flatten().map(|e| e.unwrap().key().unwrap().to_owned()).collect();
+            let keys: Vec<_> = entry
+                .pax_extensions()
+                .unwrap()
+                .into_iter()
+                .flatten()
+                .map(|e| e.unwrap().key().unwrap().to_owned())
+                .collect();
             names.push((entry.path().unwrap().display().to_string(), keys));
         }
-        assert_eq!(names, [(long, vec![]), ("short".into(), vec!["SCHILY.xattr.user.a".into()]), ("last".into(), vec![])]);
+        assert_eq!(
+            names,
+            [(long, vec![]), ("short".into(), vec!["SCHILY.xattr.user.a".into()]), ("last".into(), vec![])]
+        );
     }
 
     #[test]

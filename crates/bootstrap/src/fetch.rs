@@ -56,7 +56,11 @@ impl Fetcher {
     pub fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>> {
         self.retry(url, || {
             let mut content = Vec::new();
-            self.request(url, 0)?.reader.take(limit + 1).read_to_end(&mut content).map_err(|error| broken_off(url, error))?;
+            self.request(url, 0)?
+                .reader
+                .take(limit + 1)
+                .read_to_end(&mut content)
+                .map_err(|error| broken_off(url, error))?;
             if content.len() as u64 > limit {
                 return Err(Error::corrupt(format!("{url} is larger than it should be")));
             }
@@ -191,7 +195,11 @@ fn hash_prefix(path: &Path, size: u64) -> Result<(Hasher, u64)> {
 }
 
 fn parse_proxy(text: &str, proxies: &Proxies) -> Result<Proxy> {
-    let wrong = |error| Error::invalid("the proxy's address makes no sense").with_hint("it should look like http://host:port").caused_by(error);
+    let wrong = |error| {
+        Error::invalid("the proxy's address makes no sense")
+            .with_hint("it should look like http://host:port")
+            .caused_by(error)
+    };
     let plain = Proxy::new(text).map_err(wrong)?;
     let Some(exceptions) = proxies.exceptions.as_deref() else { return Ok(plain) };
     let mut builder = Proxy::builder(plain.protocol()).host(plain.host()).port(plain.port());

@@ -95,7 +95,12 @@ fn read_signatures(armored: &str) -> Result<Vec<Signature>> {
 }
 
 /// `None` when neither the key nor any of its subkeys made the signature.
-fn check(key: &SignedPublicKey, signature: &Signature, signed: &[u8], now: u64) -> Option<Result<String, (Flaw, String)>> {
+fn check(
+    key: &SignedPublicKey,
+    signature: &Signature,
+    signed: &[u8],
+    now: u64,
+) -> Option<Result<String, (Flaw, String)>> {
     let is_document = matches!(signature.typ(), Some(SignatureType::Binary | SignatureType::Text));
     if !is_document {
         return None;
@@ -145,8 +150,11 @@ fn primary_state(key: &SignedPublicKey, now: u64, signs: bool) -> Result<(), Fla
 
 /// A signing subkey must be bound by the primary key, and must itself have agreed to that (RFC 9580, 5.2.1.8).
 fn subkey_state(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: u64) -> Result<(), Flaw> {
-    let genuine: Vec<_> =
-        subkey.signatures.iter().filter(|signature| signature.verify_subkey_binding(&key.primary_key, &subkey.key).is_ok()).collect();
+    let genuine: Vec<_> = subkey
+        .signatures
+        .iter()
+        .filter(|signature| signature.verify_subkey_binding(&key.primary_key, &subkey.key).is_ok())
+        .collect();
     if genuine.iter().any(|signature| signature.typ() == Some(SignatureType::SubkeyRevocation)) {
         return Err(Flaw::Revoked);
     }
@@ -181,13 +189,18 @@ fn seconds(time: SystemTime) -> u64 {
 fn flawed(flaw: Flaw, id: &str) -> Error {
     match flaw {
         Flaw::BadSignature => Error::corrupt(format!("the signature of the Release file by the key {id} is wrong"))
-            .with_hint("the file was changed on its way or on the mirror; try again or take another mirror with --mirror"),
+            .with_hint(
+                "the file was changed on its way or on the mirror; try again or take another mirror with --mirror",
+            ),
         Flaw::Revoked => Error::forbidden(format!("the Release file is signed by the revoked key {id}"))
             .with_hint("take another mirror with --mirror"),
-        Flaw::NotForSigning => Error::forbidden(format!("the Release file is signed by the key {id}, which may not sign"))
-            .with_hint("name the right keys with --keyring"),
-        Flaw::Expired => Error::forbidden(format!("the Release file is signed by the expired key {id}"))
-            .with_hint("update the host's archive keyring package, check the host's clock, or name newer keys with --keyring"),
+        Flaw::NotForSigning => {
+            Error::forbidden(format!("the Release file is signed by the key {id}, which may not sign"))
+                .with_hint("name the right keys with --keyring")
+        }
+        Flaw::Expired => Error::forbidden(format!("the Release file is signed by the expired key {id}")).with_hint(
+            "update the host's archive keyring package, check the host's clock, or name newer keys with --keyring",
+        ),
     }
 }
 
@@ -279,7 +292,14 @@ mod tests {
         let key = TestKey::new();
         let mut ring = Keyring::default();
         ring.add(&key.public()).unwrap();
-        assert!(ring.verify(b"x", "-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n", SystemTime::now()).is_err());
+        assert!(
+            ring.verify(
+                b"x",
+                "-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n",
+                SystemTime::now()
+            )
+            .is_err()
+        );
         assert!(ring.verify(b"x", &testing::armored_key_as_signature(&key), SystemTime::now()).is_err());
     }
 }

@@ -11,8 +11,11 @@ mod deb;
 mod deb822;
 mod download;
 mod dpkg;
+mod engine;
 mod export;
 mod fetch;
+#[cfg(test)]
+mod flow_tests;
 mod image;
 mod index;
 mod keyring;
@@ -30,6 +33,8 @@ mod rootfs;
 mod sources;
 mod target;
 #[cfg(test)]
+mod test_mirror;
+#[cfg(test)]
 mod testing;
 mod version;
 
@@ -39,5 +44,6 @@ pub use progress::{Event, Phase, Progress};
 pub use target::{ByteStream, ContainerRequest, ExistingImage, ImportRequest, Target};
 
 pub(crate) fn cancelled() -> wharf_types::Error {
-    wharf_types::Error::unavailable("interrupted").with_hint("nothing is left behind; downloads are kept for the next time")
+    wharf_types::Error::unavailable("interrupted")
+        .with_hint("nothing is left behind; downloads are kept for the next time")
 }

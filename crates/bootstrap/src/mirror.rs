@@ -30,7 +30,11 @@ pub fn repositories(options: &Options) -> Result<Vec<Repository>> {
         Error::not_found(format!("the host's apt names no mirror for '{}:{}'", suite.distribution, suite.name))
             .with_hint("name one with --mirror URL")
     })?;
-    let mut all = vec![Repository { uri: first_uri(source, options)?, suite: suite.name.clone(), signed_by: source.signed_by.clone() }];
+    let mut all = vec![Repository {
+        uri: first_uri(source, options)?,
+        suite: suite.name.clone(),
+        signed_by: source.signed_by.clone(),
+    }];
     if options.updates {
         all.extend(companions(&sources, base, options)?);
     }
@@ -65,8 +69,11 @@ fn first_uri(source: &Source, options: &Options) -> Result<String> {
     let uris = source.uris.iter().map(|uri| follow_list(uri, &options.host_root)).collect::<Result<Vec<_>>>()?;
     let usable = |uri: &&String| uri.starts_with("http://") || uri.starts_with("https://");
     uris.iter().find(usable).map(|uri| without_slash(uri)).ok_or_else(|| {
-        Error::not_found(format!("none of the addresses that the host's apt uses is reached by http ({})", source.uris.join(", ")))
-            .with_hint("name a mirror with --mirror URL")
+        Error::not_found(format!(
+            "none of the addresses that the host's apt uses is reached by http ({})",
+            source.uris.join(", ")
+        ))
+        .with_hint("name a mirror with --mirror URL")
     })
 }
 
@@ -74,7 +81,8 @@ fn first_uri(source: &Source, options: &Options) -> Result<String> {
 fn follow_list(uri: &str, root: &Path) -> Result<String> {
     let Some(path) = uri.strip_prefix("mirror+file:") else { return Ok(uri.to_owned()) };
     let path = root.join(path.trim_start_matches('/'));
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the list of mirrors {}", path.display()))?;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read the list of mirrors {}", path.display()))?;
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     Ok(lines.filter_map(|line| line.split_whitespace().next()).next().unwrap_or_default().to_owned())
 }
@@ -100,8 +108,9 @@ pub fn keyring(options: &Options, repository: &Repository) -> Result<Keyring> {
         ring.add(&content).with_context(|| format!("cannot read the keyring {}", path.display()))?;
     }
     if ring.is_empty() {
-        return Err(Error::not_found(format!("there are no keys to verify '{}' with", repository.uri))
-            .with_hint("install the distribution's archive keyring package on the host, or name its keys with --keyring"));
+        return Err(Error::not_found(format!("there are no keys to verify '{}' with", repository.uri)).with_hint(
+            "install the distribution's archive keyring package on the host, or name its keys with --keyring",
+        ));
     }
     Ok(ring)
 }
@@ -158,8 +167,11 @@ mod tests {
     #[test]
     fn takes_the_mirror_of_the_hosts_apt() {
         let (_root, mut options) = options("debian:bookworm", LIST);
-        let expected =
-            ["http://m.test/debian bookworm", "http://m.test/debian bookworm-updates", "http://m.test/debian-security bookworm-security"];
+        let expected = [
+            "http://m.test/debian bookworm",
+            "http://m.test/debian bookworm-updates",
+            "http://m.test/debian-security bookworm-security",
+        ];
         assert_eq!(places(&options), expected);
         options.updates = false;
         assert_eq!(places(&options), expected[..1]);
@@ -189,7 +201,8 @@ mod tests {
 
     #[test]
     fn follows_a_list_of_mirrors() {
-        let (root, options) = options("debian:bookworm", "Types: deb\nURIs: mirror+file:/etc/apt/list\nSuites: bookworm\n");
+        let (root, options) =
+            options("debian:bookworm", "Types: deb\nURIs: mirror+file:/etc/apt/list\nSuites: bookworm\n");
         std::fs::write(root.path().join("etc/apt/list"), "# best\nhttps://m.test/debian/ priority:1\n").unwrap();
         assert_eq!(places(&options), ["https://m.test/debian bookworm"]);
     }

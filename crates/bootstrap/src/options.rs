@@ -71,7 +71,8 @@ pub struct Suite {
 impl Suite {
     /// Reads `distribution:suite`.
     pub fn parse(text: &str) -> Result<Self> {
-        let valid = |word: &str| !word.is_empty() && word.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
+        let valid =
+            |word: &str| !word.is_empty() && word.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
         match text.split_once(':') {
             Some((distribution, name)) if valid(distribution) && valid(name) && !name.starts_with('.') => {
                 Ok(Self { distribution: distribution.to_owned(), name: name.to_owned() })
@@ -85,7 +86,8 @@ impl Suite {
 impl Options {
     /// The defaults for `distribution:suite`, with downloads kept in `cache`.
     pub fn new(suite: &str, cache: impl Into<PathBuf>) -> Result<Self> {
-        let tag = suite.parse().map_err(|error| Error::invalid(format!("'{suite}' is no image name")).caused_by(error))?;
+        let tag =
+            suite.parse().map_err(|error| Error::invalid(format!("'{suite}' is no image name")).caused_by(error))?;
         Ok(Self {
             suite: Suite::parse(suite)?,
             tag,

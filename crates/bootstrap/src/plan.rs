@@ -65,7 +65,8 @@ pub fn make(fetcher: &Fetcher, options: &Options, architecture: &str, progress: 
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     let verified = open_all(fetcher, options, progress)?;
-    let texts = verified.iter().map(|found| fetch_index(fetcher, found, architecture, options)).collect::<Result<Vec<_>>>()?;
+    let texts =
+        verified.iter().map(|found| fetch_index(fetcher, found, architecture, options)).collect::<Result<Vec<_>>>()?;
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();
     let index = Index::parse(&texts, architecture)?;
     let mut include = options.included();
@@ -86,7 +87,15 @@ pub fn make(fetcher: &Fetcher, options: &Options, architecture: &str, progress: 
     let packages = digest_of(base.iter().chain(&extra));
     let main = &verified[0].release;
     let date = verified.iter().map(|found| found.release.date).max().unwrap_or(main.date);
-    Ok(Plan { base, extra, sources: apt_sources(&verified), date, release: main.digest, codename: main.codename.clone(), packages })
+    Ok(Plan {
+        base,
+        extra,
+        sources: apt_sources(&verified),
+        date,
+        release: main.digest,
+        codename: main.codename.clone(),
+        packages,
+    })
 }
 
 /// The main suite must be there; its companions are passed over where the mirror does not have them.
@@ -136,8 +145,11 @@ fn apt_sources(verified: &[Verified]) -> Vec<AptSource> {
 }
 
 fn digest_of<'a>(packages: impl Iterator<Item = &'a Chosen>) -> Digest {
-    let mut lines: Vec<_> =
-        packages.map(|package| format!("{} {} {} {}\n", package.name, package.version, package.architecture, package.sha256.hex())).collect();
+    let mut lines: Vec<_> = packages
+        .map(|package| {
+            format!("{} {} {} {}\n", package.name, package.version, package.architecture, package.sha256.hex())
+        })
+        .collect();
     lines.sort();
     let mut hasher = Hasher::new();
     lines.iter().for_each(|line| hasher.update(line.as_bytes()));

@@ -83,7 +83,10 @@ fn parse_bound(text: &str) -> Option<(Operator, &str)> {
 
 /// The alternatives of each group of a field; a group is satisfied by any of its alternatives.
 pub fn groups(field: &str) -> impl Iterator<Item = Vec<Relation<'_>>> {
-    field.split(',').filter(|group| !group.trim().is_empty()).map(|group| group.split('|').filter_map(Relation::parse).collect())
+    field
+        .split(',')
+        .filter(|group| !group.trim().is_empty())
+        .map(|group| group.split('|').filter_map(Relation::parse).collect())
 }
 
 #[cfg(test)]

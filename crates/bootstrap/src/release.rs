@@ -62,7 +62,9 @@ impl Release {
             Some(end) if end < now => {
                 let end = jiff::Timestamp::try_from(end).map_or_else(|_| "long ago".to_owned(), |end| end.to_string());
                 Err(Error::unavailable(format!("the Release file of '{}' is out of date since {end}", self.codename))
-                    .with_hint("check the host's clock, take another mirror with --mirror, or pass --no-check-valid-until"))
+                    .with_hint(
+                        "check the host's clock, or take another mirror with --mirror",
+                    ))
             }
             _ => Ok(()),
         }
@@ -125,7 +127,12 @@ mod tests {
     #[test]
     fn refuses_what_is_malformed() {
         let good = text("");
-        let bad = [good.replace("SHA256", "MD5Sum"), good.replace("1484322", "many"), good.replace("UTC", "CET"), "nonsense".to_owned()];
+        let bad = [
+            good.replace("SHA256", "MD5Sum"),
+            good.replace("1484322", "many"),
+            good.replace("UTC", "CET"),
+            "nonsense".to_owned(),
+        ];
         for case in bad {
             assert!(Release::parse(&case).is_err(), "{case}");
         }

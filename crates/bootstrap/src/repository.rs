@@ -49,14 +49,19 @@ fn verify_inline(message: &[u8], ring: &Keyring, options: &Options) -> Result<St
 
 fn verify_detached(fetcher: &Fetcher, base: &str, ring: &Keyring, options: &Options) -> Result<String> {
     let content = fetcher.get(&format!("{base}/Release"), RELEASE_LIMIT).map_err(|error| match error.kind() {
-        Kind::NotFound => Error::not_found("the mirror does not have this suite").with_hint("check the suite's name and the mirror's address").caused_by(error),
+        Kind::NotFound => Error::not_found("the mirror does not have this suite")
+            .with_hint("check the suite's name and the mirror's address")
+            .caused_by(error),
         _ => error,
     })?;
     let signature = fetcher.get(&format!("{base}/Release.gpg"), RELEASE_LIMIT).map_err(|error| match error.kind() {
-        Kind::NotFound => Error::forbidden("the Release file is not signed").with_hint("take another mirror with --mirror").caused_by(error),
+        Kind::NotFound => Error::forbidden("the Release file is not signed")
+            .with_hint("take another mirror with --mirror")
+            .caused_by(error),
         _ => error,
     })?;
-    let signature = std::str::from_utf8(&signature).map_err(|_| Error::corrupt("the signature of the Release file is malformed"))?;
+    let signature = std::str::from_utf8(&signature)
+        .map_err(|_| Error::corrupt("the signature of the Release file is malformed"))?;
     ring.verify(&content, signature, options.now)?;
     String::from_utf8(content).map_err(|_| Error::corrupt("the Release file is no UTF-8 text"))
 }
@@ -73,7 +78,9 @@ pub fn fetch_index(fetcher: &Fetcher, verified: &Verified, architecture: &str, o
 
 fn fetch_component(fetcher: &Fetcher, verified: &Verified, folder: &str, options: &Options) -> Result<String> {
     let files = &verified.release.files;
-    let found = ["Packages.xz", "Packages.gz", "Packages"].into_iter().find_map(|name| Some((name, files.get(&format!("{folder}/{name}"))?)));
+    let found = ["Packages.xz", "Packages.gz", "Packages"]
+        .into_iter()
+        .find_map(|name| Some((name, files.get(&format!("{folder}/{name}"))?)));
     let (name, &(size, sha256)) = found.ok_or_else(|| {
         Error::not_found(format!("the suite '{}' of {} has no {folder}", verified.suite, verified.uri))
             .with_hint("check the components and whether the distribution supports this processor")

@@ -14,6 +14,9 @@ pub struct Selection<'i, 'a> {
     pub extra: Vec<&'i Package<'a>>,
 }
 
+/// The alternative to `usrmerge`, which merges `/usr` afterwards and needs perl: here it is merged from the start.
+const ALREADY_MERGED: &str = "usr-is-merged";
+
 /// Chooses the packages. `apt` belongs to every system.
 pub fn resolve<'i, 'a>(index: &'i Index<'a>, include: &[String]) -> Result<Selection<'i, 'a>> {
     let mut resolver = Resolver { index, chosen: HashMap::new(), queue: VecDeque::new() };
@@ -43,7 +46,7 @@ struct Resolver<'i, 'a> {
 fn find<'i, 'a>(index: &'i Index<'a>, name: &str) -> Result<&'i Package<'a>> {
     index.get(name).ok_or_else(|| {
         Error::not_found(format!("the repository has no package '{name}'"))
-            .with_hint("check its name; packages outside 'main' need --components")
+            .with_hint("check its name; packages outside 'main' need --component")
     })
 }
 
@@ -74,21 +77,32 @@ impl<'i, 'a> Resolver<'i, 'a> {
 
     /// The first alternative that exists and gets along with what is chosen already.
     fn pick(&self, package: &Package<'_>, group: &[Relation<'_>]) -> Result<&'i Package<'a>> {
-        let candidates: Vec<_> = group.iter().flat_map(|relation| self.index.candidates(relation)).collect();
+        let mut candidates: Vec<_> = group.iter().flat_map(|relation| self.index.candidates(relation)).collect();
+        candidates.sort_by_key(|candidate| candidate.name != ALREADY_MERGED);
         let fits = |candidate: &&&'i Package<'a>| !self.chosen.values().any(|other| conflict(candidate, other));
         candidates.iter().find(fits).or(candidates.first()).copied().ok_or_else(|| {
             let names: Vec<_> = group.iter().map(|relation| relation.name).collect();
-            Error::not_found(format!("{} needs {}, which the repository does not have", package.full_name(), names.join(" or ")))
-                .with_hint("the suite may be in the middle of a change; try again later or take another suite")
+            Error::not_found(format!(
+                "{} needs {}, which the repository does not have",
+                package.full_name(),
+                names.join(" or ")
+            ))
+            .with_hint("the suite may be in the middle of a change; try again later or take another suite")
         })
     }
 
     fn check_conflicts(&self) -> Result<()> {
         for package in self.chosen.values() {
             for relation in package.conflicts() {
-                if let Some(other) = self.chosen.values().find(|other| other.name != package.name && other.satisfies(&relation)) {
-                    return Err(Error::conflict(format!("{} does not go with {}", package.full_name(), other.full_name()))
-                        .with_hint("leave one of the included packages out"));
+                if let Some(other) =
+                    self.chosen.values().find(|other| other.name != package.name && other.satisfies(&relation))
+                {
+                    return Err(Error::conflict(format!(
+                        "{} does not go with {}",
+                        package.full_name(),
+                        other.full_name()
+                    ))
+                    .with_hint("leave one of the included packages out"));
                 }
             }
         }
@@ -104,8 +118,9 @@ impl<'i, 'a> Resolver<'i, 'a> {
 }
 
 fn conflict(one: &Package<'_>, other: &Package<'_>) -> bool {
-    let excludes =
-        |one: &Package<'_>, other: &Package<'_>| one.name != other.name && one.conflicts().any(|relation| other.satisfies(&relation));
+    let excludes = |one: &Package<'_>, other: &Package<'_>| {
+        one.name != other.name && one.conflicts().any(|relation| other.satisfies(&relation))
+    };
     excludes(one, other) || excludes(other, one)
 }
 
@@ -116,7 +131,9 @@ mod tests {
 
     fn entry(name: &str, version: &str, fields: &str) -> String {
         let digest = Digest::of(name.as_bytes()).hex();
-        format!("Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/{name}.deb\nSize: 1\nSHA256: {digest}\n{fields}\n\n")
+        format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: pool/{name}.deb\nSize: 1\nSHA256: {digest}\n{fields}\n\n"
+        )
     }
 
     fn names(text: &str, include: &[&str]) -> Result<(Vec<String>, Vec<String>)> {
@@ -131,7 +148,9 @@ mod tests {
 
     #[test]
     fn takes_what_is_required_and_apt_and_leaves_the_rest() {
-        let text = entry("tzdata", "1", "Priority: required\nPre-Depends: zone | libc6") + &entry("vim", "9", "") + &entry("zone", "1", "");
+        let text = entry("tzdata", "1", "Priority: required\nPre-Depends: zone | libc6")
+            + &entry("vim", "9", "")
+            + &entry("zone", "1", "");
         let (base, extra) = names(&text, &[]).unwrap();
         assert_eq!(base, ["apt=2.6", "libc6=2.36", "tzdata=1"]);
         assert!(extra.is_empty());
@@ -152,6 +171,14 @@ mod tests {
     }
 
     #[test]
+    fn does_not_merge_usr_afterwards() {
+        let text = entry("a", "1", "Depends: usrmerge | usr-is-merged")
+            + &entry("usrmerge", "1", "")
+            + &entry("usr-is-merged", "1", "");
+        assert_eq!(names(&text, &["a"]).unwrap().1, ["a=1", "usr-is-merged=1"]);
+    }
+
+    #[test]
     fn takes_the_latest_of_several_versions() {
         let text = entry("a", "1.10", "") + &entry("a", "1.9", "") + &entry("a", "1.10~rc1", "");
         assert_eq!(names(&text, &["a"]).unwrap().1, ["a=1.10"]);
@@ -168,7 +195,9 @@ mod tests {
 
     #[test]
     fn provided_versions_satisfy_bounds() {
-        let text = entry("a", "1", "Depends: abi (>= 3)") + &entry("p", "9", "Provides: abi (= 3)") + &entry("b", "1", "Provides: abi");
+        let text = entry("a", "1", "Depends: abi (>= 3)")
+            + &entry("p", "9", "Provides: abi (= 3)")
+            + &entry("b", "1", "Provides: abi");
         assert_eq!(names(&text, &["a"]).unwrap().1, ["a=1", "p=9"]);
     }
 

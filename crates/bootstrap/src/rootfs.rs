@@ -2,8 +2,8 @@
 
 use crate::deb::Deb;
 use crate::dpkg::{Database, Unpacked, md5};
-use crate::plan::Chosen;
 use crate::layout::{Layout, clean};
+use crate::plan::Chosen;
 use std::collections::HashMap;
 use std::io::{Cursor, Read, Write};
 use tar::{Builder, EntryType, Header};
@@ -30,7 +30,13 @@ impl<W: Write> RootFs<W> {
     /// Begins with the folders and links that must be there before anything else. `first` is the package that
     /// defines the layout (base-files): where it brings the links itself, none are made.
     pub fn new(out: W, architecture: &str, first: &Deb, time: u64) -> Result<Self> {
-        let mut root = Self { tar: Builder::new(out), layout: Layout::of(architecture), seen: HashMap::new(), packages: Vec::new(), time };
+        let mut root = Self {
+            tar: Builder::new(out),
+            layout: Layout::of(architecture),
+            seen: HashMap::new(),
+            packages: Vec::new(),
+            time,
+        };
         root.folder("usr", 0o755)?;
         if !brings_links(first)? {
             for (name, target) in Layout::of(architecture).links() {
@@ -45,7 +51,10 @@ impl<W: Write> RootFs<W> {
     pub fn add(&mut self, package: &Chosen, mut deb: Deb) -> Result<()> {
         let mut unpacked = Unpacked::new(&deb)?;
         if unpacked.name != package.name || unpacked.version != package.version {
-            return Err(Error::corrupt(format!("the mirror serves another package in place of {} {}", package.name, package.version)));
+            return Err(Error::corrupt(format!(
+                "the mirror serves another package in place of {} {}",
+                package.name, package.version
+            )));
         }
         let data = std::mem::take(&mut deb.data);
         let replaces = deb822_names(&deb.control, "Replaces");
@@ -57,7 +66,12 @@ impl<W: Write> RootFs<W> {
         Ok(())
     }
 
-    fn add_entry(&mut self, entry: &mut tar::Entry<'_, impl Read>, unpacked: &mut Unpacked, replaces: &[String]) -> Result<()> {
+    fn add_entry(
+        &mut self,
+        entry: &mut tar::Entry<'_, impl Read>,
+        unpacked: &mut Unpacked,
+        replaces: &[String],
+    ) -> Result<()> {
         let name = text(&entry.path_bytes())?;
         let name = clean(&name).ok_or_else(|| Error::corrupt(format!("the path '{name}' leads outside")))?;
         unpacked.paths.push(if name.is_empty() { "/.".to_owned() } else { format!("/{name}") });
@@ -95,15 +109,16 @@ impl<W: Write> RootFs<W> {
     }
 
     fn hard_target(&self, target: &str, name: &str, unpacked: &mut Unpacked) -> Result<String> {
-        let target = clean(target).ok_or_else(|| Error::corrupt(format!("the link target '{target}' leads outside")))?;
+        let target =
+            clean(target).ok_or_else(|| Error::corrupt(format!("the link target '{target}' leads outside")))?;
         if let Some(digest) = unpacked.digests.get(&format!("/{target}")).cloned() {
             unpacked.digests.insert(format!("/{name}"), digest);
         }
         Ok(self.layout.resolve(&target))
     }
 
-    /// Whether the present package gets this path; two packages may only bring the same one where one replaces the other.
-    fn claim(&mut self, place: &str, unpacked: &Unpacked, replaces: &[String]) -> Result<bool> {
+    /// Whether the present package gets the path that it has named last; two packages may only bring the same one where one replaces the other.
+    fn claim(&mut self, place: &str, unpacked: &mut Unpacked, replaces: &[String]) -> Result<bool> {
         let next = self.packages.len();
         let Some(owner) = self.seen.insert(place.to_owned(), Some(next)) else { return Ok(true) };
         let earlier = owner.and_then(|at| self.packages.get_mut(at));
@@ -116,6 +131,7 @@ impl<W: Write> RootFs<W> {
         }
         if earlier.replaces.contains(&unpacked.name) {
             self.seen.insert(place.to_owned(), owner);
+            unpacked.paths.pop();
             return Ok(false);
         }
         Err(Error::conflict(format!("'/{place}' is also in the package {}", earlier.unpacked.name)))
@@ -207,7 +223,9 @@ impl<W: Write> RootFs<W> {
 fn brings_links(deb: &Deb) -> Result<bool> {
     for entry in tar::Archive::new(Cursor::new(&deb.data)).entries()? {
         let entry = entry?;
-        if entry.header().entry_type() == EntryType::Symlink && clean(&text(&entry.path_bytes())?).as_deref() == Some("bin") {
+        if entry.header().entry_type() == EntryType::Symlink
+            && clean(&text(&entry.path_bytes())?).as_deref() == Some("bin")
+        {
             return Ok(true);
         }
     }
@@ -215,10 +233,140 @@ fn brings_links(deb: &Deb) -> Result<bool> {
 }
 
 fn deb822_names(control: &str, field: &str) -> Vec<String> {
-    let value = crate::deb822::Paragraph::parse(control.trim_start()).and_then(|fields| fields.get(field)).unwrap_or_default();
+    let value =
+        crate::deb822::Paragraph::parse(control.trim_start()).and_then(|fields| fields.get(field)).unwrap_or_default();
     crate::relation::groups(value).flatten().map(|relation| relation.name.to_owned()).collect()
 }
 
 fn text(bytes: &[u8]) -> Result<String> {
     String::from_utf8(bytes.to_vec()).map_err(|_| Error::corrupt("a path is no UTF-8 text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{DebBuilder, chosen};
+
+    type Listing = Vec<(String, EntryType, String, u32)>;
+
+    fn base_files() -> DebBuilder {
+        DebBuilder::new("base-files", "1").folder("./etc/").folder("./tmp/").folder("./usr/").folder("./usr/bin/")
+    }
+
+    fn merge(builders: Vec<DebBuilder>) -> Result<(Listing, HashMap<String, String>)> {
+        let debs: Vec<_> = builders.into_iter().map(|builder| (chosen(&builder), builder.build())).collect();
+        let first = Deb::parse(&debs[0].1, "first")?;
+        let mut root = RootFs::new(Vec::new(), "amd64", &first, 1000)?;
+        for (package, content) in debs {
+            root.add(&package, Deb::parse(&content, &package.name)?)?;
+        }
+        let tar = root.finish()?;
+        let (mut list, mut contents) = (Vec::new(), HashMap::new());
+        for entry in tar::Archive::new(&tar[..]).entries()? {
+            let mut entry = entry?;
+            let path = text(&entry.path_bytes())?;
+            let link = text(&entry.link_name_bytes().unwrap_or_default())?;
+            list.push((path.clone(), entry.header().entry_type(), link, entry.header().mode()?));
+            let mut content = String::new();
+            entry.read_to_string(&mut content)?;
+            contents.insert(path, content);
+        }
+        Ok((list, contents))
+    }
+
+    fn position(list: &Listing, path: &str) -> usize {
+        let found: Vec<_> = list.iter().enumerate().filter(|(_, entry)| entry.0 == path).map(|(at, _)| at).collect();
+        assert_eq!(found.len(), 1, "{path} is there {} times", found.len());
+        found[0]
+    }
+
+    #[test]
+    fn merges_usr_but_remembers_what_packages_said() {
+        let shell = DebBuilder::new("dash", "1")
+            .folder("./bin/")
+            .file("./bin/dash", "shell")
+            .symlink("./bin/sh", "dash")
+            .hardlink("./bin/ash", "./bin/dash");
+        let (list, contents) = merge(vec![base_files(), shell]).unwrap();
+        assert_eq!(list[position(&list, "bin")].2, "usr/bin");
+        assert_eq!(contents["usr/bin/dash"], "shell");
+        assert_eq!(list[position(&list, "usr/bin/sh")].2, "dash");
+        let hard = &list[position(&list, "usr/bin/ash")];
+        assert_eq!((hard.1, hard.2.as_str()), (EntryType::Link, "usr/bin/dash"));
+        assert!(position(&list, "usr/bin/") < position(&list, "bin"));
+        let paths = "/.\n/bin\n/bin/dash\n/bin/sh\n/bin/ash\n";
+        assert_eq!(contents["var/lib/dpkg/info/dash.list"], paths);
+        let digest = md5(b"shell");
+        assert_eq!(contents["var/lib/dpkg/info/dash.md5sums"], format!("{digest}  bin/ash\n{digest}  bin/dash\n"));
+    }
+
+    #[test]
+    fn makes_no_links_that_a_package_brings() {
+        let base = base_files().symlink("./bin", "usr/bin").symlink("./lib64", "usr/lib64");
+        let (list, _) = merge(vec![base]).unwrap();
+        position(&list, "bin");
+        position(&list, "lib64");
+        assert!(list.iter().all(|entry| entry.0 != "libx32"));
+    }
+
+    #[test]
+    fn the_first_folder_keeps_its_mode() {
+        let base = base_files().folder_with_mode("./var/tmp/", 0o1777);
+        let (list, _) = merge(vec![base, DebBuilder::new("a", "1").folder("./var/tmp/")]).unwrap();
+        assert_eq!(list[position(&list, "var/tmp/")].3, 0o1777);
+    }
+
+    #[test]
+    fn two_packages_do_not_bring_the_same_file() {
+        let a = || DebBuilder::new("a", "1").file("./etc/x", "a");
+        let error = merge(vec![base_files(), a(), DebBuilder::new("b", "1").file("./etc/x", "b")]).unwrap_err();
+        assert!(error.chain().contains("'/etc/x' is also in the package a"), "{error:?}");
+        let error = merge(vec![base_files(), a(), DebBuilder::new("b", "1").file("./etc", "b")]).unwrap_err();
+        assert!(error.chain().contains("'/etc' is there already"), "{error:?}");
+    }
+
+    #[test]
+    fn the_replacing_package_wins_in_either_order() {
+        let a = || DebBuilder::new("a", "1").file("./etc/x", "a");
+        let b = || DebBuilder::new("b", "1").field("Replaces: a (<< 2)").file("./etc/x", "b");
+        for order in [vec![base_files(), a(), b()], vec![base_files(), b(), a()]] {
+            let (_, contents) = merge(order).unwrap();
+            assert_eq!(contents["etc/x"], "b");
+            assert_eq!(contents["var/lib/dpkg/info/b.list"], "/.\n/etc/x\n");
+            assert_eq!(contents["var/lib/dpkg/info/a.list"], "/.\n");
+        }
+    }
+
+    #[test]
+    fn refuses_paths_that_lead_outside_and_other_packages() {
+        for builder in [
+            DebBuilder::new("a", "1").file("./../x", ""),
+            DebBuilder::new("a", "1").file("./etc/ok", "").hardlink("./x", "../../etc/passwd"),
+        ] {
+            assert!(merge(vec![base_files(), builder]).unwrap_err().chain().contains("outside"));
+        }
+        let deb = Deb::parse(&base_files().build(), "x").unwrap();
+        let mut root = RootFs::new(Vec::new(), "amd64", &deb, 0).unwrap();
+        let other = chosen(&DebBuilder::new("base-files", "2"));
+        assert!(root.add(&other, deb).unwrap_err().to_string().contains("another package"));
+    }
+
+    #[test]
+    fn long_names_survive() {
+        let path = format!("usr/share/{}/{}", "d".repeat(90), "f".repeat(90));
+        let mut root = RootFs::new(Vec::new(), "amd64", &Deb::parse(&base_files().build(), "x").unwrap(), 0).unwrap();
+        root.file(&path, 0o600, b"content").unwrap();
+        root.symlink("usr/share/link", &"t/".repeat(80)).unwrap();
+        let tar = root.finish().unwrap();
+        let entries: Vec<_> = tar::Archive::new(&tar[..])
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| {
+                (text(&entry.path_bytes()).unwrap(), text(&entry.link_name_bytes().unwrap_or_default()).unwrap())
+            })
+            .collect();
+        assert!(entries.contains(&(path, String::new())));
+        assert!(entries.contains(&("usr/share/link".to_owned(), "t/".repeat(80))), "{entries:?}");
+    }
 }

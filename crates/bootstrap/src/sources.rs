@@ -80,12 +80,14 @@ fn parse_line(line: &str) -> Option<Source> {
 
 /// Reads the deb822 style. Paragraphs that are disabled or have no binary packages are passed over.
 pub fn parse_deb822(text: &str) -> Vec<Source> {
-    let text: String = text.lines().filter(|line| !line.starts_with('#')).flat_map(|line| [line.trim_end(), "\n"]).collect();
+    let text: String =
+        text.lines().filter(|line| !line.starts_with('#')).flat_map(|line| [line.trim_end(), "\n"]).collect();
     paragraphs(&text).filter_map(Paragraph::parse).filter_map(|paragraph| from_paragraph(&paragraph)).collect()
 }
 
 fn from_paragraph(paragraph: &Paragraph<'_>) -> Option<Source> {
-    let off = |value: &str| ["no", "false", "without", "off", "disable"].iter().any(|no| value.eq_ignore_ascii_case(no));
+    let off =
+        |value: &str| ["no", "false", "without", "off", "disable"].iter().any(|no| value.eq_ignore_ascii_case(no));
     let owned = |name: &str| paragraph.words(name).map(str::to_owned).collect::<Vec<_>>();
     let usable = !paragraph.get("Enabled").is_some_and(off) && paragraph.words("Types").any(|kind| kind == "deb");
     usable.then(|| Source {
@@ -102,7 +104,8 @@ fn parse_signed_by(value: &str) -> SignedBy {
         let unescape = |line: &str| if line.trim() == "." { String::new() } else { line.trim().to_owned() };
         return SignedBy::Inline(value.lines().map(|line| unescape(line) + "\n").collect());
     }
-    let files: Vec<_> = value.split([',', ' ', '\n', '\t']).filter(|word| word.starts_with('/')).map(PathBuf::from).collect();
+    let files: Vec<_> =
+        value.split([',', ' ', '\n', '\t']).filter(|word| word.starts_with('/')).map(PathBuf::from).collect();
     if files.is_empty() { SignedBy::Default } else { SignedBy::Files(files) }
 }
 
@@ -149,7 +152,8 @@ mod tests {
         std::fs::create_dir(apt.path().join("sources.list.d")).unwrap();
         std::fs::write(apt.path().join("sources.list"), "deb http://a/ s main\n").unwrap();
         std::fs::write(apt.path().join("sources.list.d/c.list"), "deb http://c/ s main\n").unwrap();
-        std::fs::write(apt.path().join("sources.list.d/b.sources"), "Types: deb\nURIs: http://b/\nSuites: s\n").unwrap();
+        std::fs::write(apt.path().join("sources.list.d/b.sources"), "Types: deb\nURIs: http://b/\nSuites: s\n")
+            .unwrap();
         std::fs::write(apt.path().join("sources.list.d/ignored.save"), "deb http://d/ s main\n").unwrap();
         let uris: Vec<_> = read(apt.path()).unwrap().into_iter().flat_map(|source| source.uris).collect();
         assert_eq!(uris, ["http://a/", "http://b/", "http://c/"]);

@@ -1,10 +1,10 @@
 //! What the bootstrap needs of an engine. Any that speaks Docker's API will do.
 
 use bytes::Bytes;
-use std::pin::Pin;
-use std::future::Future;
 use futures_util::Stream;
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 use wharf_types::Result;
 
 /// A stream of bytes, such as a tar archive.

@@ -1,6 +1,8 @@
 //! What tests need: keys that sign, and packages.
 
-use pgp::composed::{ArmorOptions, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey, SubkeyParamsBuilder};
+use pgp::composed::{
+    ArmorOptions, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey, SubkeyParamsBuilder,
+};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{KeyFlags, Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData, UserId};
 use pgp::ser::Serialize;
@@ -32,7 +34,9 @@ impl TestKey {
         params.key_type(KeyType::Ed25519Legacy).can_certify(true).can_sign(!subkey).created_at(created);
         params.primary_user_id("Test <test@example.org>".into());
         if subkey {
-            params.subkey(SubkeyParamsBuilder::default().key_type(KeyType::Ed25519Legacy).can_sign(true).build().unwrap());
+            params.subkey(
+                SubkeyParamsBuilder::default().key_type(KeyType::Ed25519Legacy).can_sign(true).build().unwrap(),
+            );
         }
         let secret = params.build().unwrap().generate(rand::thread_rng()).unwrap();
         let public = secret.to_public_key();
@@ -50,7 +54,8 @@ impl TestKey {
         config.hashed_subpackets.push(Subpacket::regular(SubpacketData::KeyExpirationTime(seconds)).unwrap());
         let id = UserId::from_str(Default::default(), "Test").unwrap();
         let primary = &key.secret.primary_key;
-        let signature = config.sign_certification(primary, &key.public.primary_key, &Password::empty(), Tag::UserId, &id).unwrap();
+        let signature =
+            config.sign_certification(primary, &key.public.primary_key, &Password::empty(), Tag::UserId, &id).unwrap();
         key.public.details.users = vec![id.into_signed(signature)];
         key
     }
@@ -132,9 +137,10 @@ pub struct DebBuilder {
 
 impl DebBuilder {
     pub fn new(name: &str, version: &str) -> Self {
-        let control = format!("Package: {name}\nVersion: {version}\nArchitecture: {}\n", crate::options::host_architecture());
+        let control =
+            format!("Package: {name}\nVersion: {version}\nArchitecture: {}\n", crate::options::host_architecture());
         let mut data = tar::Builder::new(Vec::new());
-        append(&mut data, "./", EntryKind::Folder);
+        append(&mut data, "./", &EntryKind::Folder);
         Self { control, scripts: tar::Builder::new(Vec::new()), data, compression: "xz".into() }
     }
 
@@ -145,27 +151,32 @@ impl DebBuilder {
     }
 
     pub fn script(mut self, name: &str, content: &str) -> Self {
-        append(&mut self.scripts, &format!("./{name}"), EntryKind::File(content, 0o755));
+        append(&mut self.scripts, &format!("./{name}"), &EntryKind::File(content, 0o755));
         self
     }
 
     pub fn folder(mut self, path: &str) -> Self {
-        append(&mut self.data, path, EntryKind::Folder);
+        append(&mut self.data, path, &EntryKind::Folder);
+        self
+    }
+
+    pub fn folder_with_mode(mut self, path: &str, mode: u32) -> Self {
+        append(&mut self.data, path, &EntryKind::FolderWith(mode));
         self
     }
 
     pub fn file(mut self, path: &str, content: &str) -> Self {
-        append(&mut self.data, path, EntryKind::File(content, 0o644));
+        append(&mut self.data, path, &EntryKind::File(content, 0o644));
         self
     }
 
     pub fn symlink(mut self, path: &str, target: &str) -> Self {
-        append(&mut self.data, path, EntryKind::Symlink(target));
+        append(&mut self.data, path, &EntryKind::Symlink(target));
         self
     }
 
     pub fn hardlink(mut self, path: &str, target: &str) -> Self {
-        append(&mut self.data, path, EntryKind::Hardlink(target));
+        append(&mut self.data, path, &EntryKind::Hardlink(target));
         self
     }
 
@@ -179,33 +190,45 @@ impl DebBuilder {
     }
 
     pub fn build(mut self) -> Vec<u8> {
-        append(&mut self.scripts, "./control", EntryKind::File(&self.control, 0o644));
+        append(&mut self.scripts, "./control", &EntryKind::File(&self.control, 0o644));
         let ending = if self.compression.is_empty() { String::new() } else { format!(".{}", self.compression) };
         let mut deb = b"!<arch>\n".to_vec();
         ar_member(&mut deb, "debian-binary", b"2.0\n");
-        ar_member(&mut deb, &format!("control.tar{ending}"), &compress(&self.compression, &self.scripts.into_inner().unwrap()));
-        ar_member(&mut deb, &format!("data.tar{ending}"), &compress(&self.compression, &self.data.into_inner().unwrap()));
+        ar_member(
+            &mut deb,
+            &format!("control.tar{ending}"),
+            &compress(&self.compression, &self.scripts.into_inner().unwrap()),
+        );
+        ar_member(
+            &mut deb,
+            &format!("data.tar{ending}"),
+            &compress(&self.compression, &self.data.into_inner().unwrap()),
+        );
         deb
     }
 }
 
 enum EntryKind<'a> {
     Folder,
+    FolderWith(u32),
     File(&'a str, u32),
     Symlink(&'a str),
     Hardlink(&'a str),
 }
 
-fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, kind: EntryKind<'_>) {
+fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, kind: &EntryKind<'_>) {
     let mut header = tar::Header::new_gnu();
-    let (entry_type, mode, link, content) = match kind {
+    let (entry_type, mode, link, content) = match *kind {
         EntryKind::Folder => (tar::EntryType::Directory, 0o755, None, ""),
+        EntryKind::FolderWith(mode) => (tar::EntryType::Directory, mode, None, ""),
         EntryKind::File(content, mode) => (tar::EntryType::Regular, mode, None, content),
         EntryKind::Symlink(target) => (tar::EntryType::Symlink, 0o777, Some(target), ""),
         EntryKind::Hardlink(target) => (tar::EntryType::Link, 0o644, Some(target), ""),
     };
     header.set_entry_type(entry_type);
     header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
     header.set_mtime(1_700_000_000);
     header.set_size(content.len() as u64);
     header.as_gnu_mut().unwrap().name[..path.len()].copy_from_slice(path.as_bytes());
@@ -217,7 +240,7 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, kind: EntryKind<'_>) {
 }
 
 fn ar_member(archive: &mut Vec<u8>, name: &str, data: &[u8]) {
-    write!(archive, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", data.len()).unwrap();
+    writeln!(archive, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, "100644", data.len()).unwrap();
     archive.extend_from_slice(data);
     if data.len() % 2 == 1 {
         archive.push(b'\n');
@@ -228,10 +251,29 @@ pub fn compress(compression: &str, plain: &[u8]) -> Vec<u8> {
     use std::io::Read;
     let mut packed = Vec::new();
     match compression {
-        "gz" => drop(flate2::read::GzEncoder::new(plain, flate2::Compression::fast()).read_to_end(&mut packed).unwrap()),
-        "xz" => drop(liblzma::read::XzEncoder::new(plain, 1).read_to_end(&mut packed).unwrap()),
+        "gz" => {
+            flate2::read::GzEncoder::new(plain, flate2::Compression::fast()).read_to_end(&mut packed).unwrap();
+        }
+        "xz" => {
+            liblzma::read::XzEncoder::new(plain, 1).read_to_end(&mut packed).unwrap();
+        }
         "zst" => packed = zstd::encode_all(plain, 1).unwrap(),
         _ => packed.extend_from_slice(plain),
     }
     packed
+}
+
+/// A package as a plan would name it; its file is nowhere.
+pub fn chosen(builder: &DebBuilder) -> crate::plan::Chosen {
+    let fields = crate::deb822::Paragraph::parse(builder.control_text()).unwrap();
+    let field = |name: &str| fields.get(name).unwrap().to_owned();
+    crate::plan::Chosen {
+        name: field("Package"),
+        version: field("Version"),
+        architecture: field("Architecture"),
+        url: String::new(),
+        path: "/nonexistent".into(),
+        size: 0,
+        sha256: wharf_types::Digest::of(b""),
+    }
 }

@@ -50,7 +50,10 @@ fn take<'a>(text: &mut &'a [u8], belongs: impl Fn(&u8) -> bool) -> &'a [u8] {
 
 fn compare_words(left: &[u8], right: &[u8]) -> Ordering {
     let length = left.len().max(right.len());
-    (0..length).map(|i| weight(left.get(i)).cmp(&weight(right.get(i)))).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    (0..length)
+        .map(|i| weight(left.get(i)).cmp(&weight(right.get(i))))
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 /// A tilde sorts before the end, the end before letters, letters before everything else.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use wharf_client::Endpoint;
+use wharf_client::{Client, Endpoint};
 
 use crate::env;
 use crate::failure::{Failure, Outcome};
@@ -59,10 +59,10 @@ fn listens() -> Outcome<bool> {
     match UnixStream::connect(DEFAULT_SOCKET) {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(false),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            Err(Failure::new(format!("permission denied while trying to connect to the engine at unix://{DEFAULT_SOCKET}"))
-                .with_hint("run the command as root, or become a member of the group that owns the socket"))
-        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(Failure::new(format!(
+            "permission denied while trying to connect to the engine at unix://{DEFAULT_SOCKET}"
+        ))
+        .with_hint("run the command as root, or become a member of the group that owns the socket")),
         Err(error) => Err(Failure::new(format!("cannot connect to the engine at unix://{DEFAULT_SOCKET}: {error}"))),
     }
 }
@@ -73,13 +73,15 @@ fn lock_start() -> Outcome<File> {
         std::fs::create_dir_all(DEFAULT_RUN)?;
         OpenOptions::new().create(true).truncate(false).write(true).open(&path)
     };
-    let file = open().map_err(|error| cannot_start(&format!("{}: {}", path.display(), crate::output::os_error(&error))))?;
+    let file =
+        open().map_err(|error| cannot_start(&format!("{}: {}", path.display(), crate::output::os_error(&error))))?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(std::io::Error::from)?;
     Ok(file)
 }
 
 fn cannot_start(why: &str) -> Failure {
-    let failure = Failure::new(format!("no engine listens on unix://{DEFAULT_SOCKET}, and one cannot be started: {why}"));
+    let failure =
+        Failure::new(format!("no engine listens on unix://{DEFAULT_SOCKET}, and one cannot be started: {why}"));
     if rustix::process::geteuid().is_root() {
         failure.with_hint("'wharf engine' in another terminal shows what is wrong")
     } else {
@@ -93,16 +95,21 @@ async fn start() -> Outcome<()> {
     }
     let (mut child, mut log) = spawn().map_err(|error| cannot_start(&crate::output::os_error(&error)))?;
     let deadline = Instant::now() + PATIENCE;
-    while !listens()? {
+    // It listens before it has opened its store; only an answer shows that it runs.
+    while !(listens()? && answers().await) {
         if let Some(status) = child.try_wait()? {
             return Err(cannot_start(&last_words(&mut log).unwrap_or_else(|| status.to_string())));
         }
         if Instant::now() > deadline {
-            return Err(cannot_start("it does not listen in time").with_hint(format!("see {DEFAULT_RUN}/engine.log")));
+            return Err(cannot_start("it does not answer in time").with_hint(format!("see {DEFAULT_RUN}/engine.log")));
         }
         tokio::time::sleep(LOOK).await;
     }
     Ok(())
+}
+
+async fn answers() -> bool {
+    Client::new(Endpoint::Unix(DEFAULT_SOCKET.into())).ping().await.is_ok()
 }
 
 /// Starts the engine in a session of its own, with a log in place of its output.

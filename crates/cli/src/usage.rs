@@ -64,7 +64,8 @@ fn dialect(command: Command) -> Command {
 }
 
 fn check_arity(command: &Command, definition: &Definition, called: &str, matches: &ArgMatches) -> Result<(), Failure> {
-    let count: usize = command.get_positionals().filter_map(|arg| Some(matches.get_raw(arg.get_id().as_str())?.len())).sum();
+    let count: usize =
+        command.get_positionals().filter_map(|arg| Some(matches.get_raw(arg.get_id().as_str())?.len())).sum();
     let plural = |n: usize| if n == 1 { "argument" } else { "arguments" };
     let (wants, see) = match definition.arity {
         Arity::None if count > 0 => ("accepts no arguments".to_owned(), "Run"),
@@ -101,15 +102,16 @@ fn complaint(
     let value = context(ContextKind::InvalidValue);
     let what = match error.kind() {
         ErrorKind::UnknownArgument => unknown(&argument, words),
-        ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: {}", short_in(command, &argument, words)),
+        ErrorKind::InvalidValue if value.is_empty() => {
+            format!("flag needs an argument: {}", short_in(command, &argument, words))
+        }
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let why = std::error::Error::source(error).map_or_else(|| "invalid value".to_owned(), ToString::to_string);
             format!("invalid argument {value:?} for {:?} flag: {why}", flag_name(command, &argument))
         }
         _ => error.render().to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
     };
-    let text =
-        format!("{what}\n\nUsage:  {called} {}\n\nRun '{called} --help' for more information", definition.usage);
+    let text = format!("{what}\n\nUsage:  {called} {}\n\nRun '{called} --help' for more information", definition.usage);
     Failure::usage(text, 125)
 }
 

@@ -16,7 +16,9 @@ impl Monitor {
     /// Brings everything to its end after the first process ended with `code`. Goes on past errors and puts them into the record.
     ///
     /// The order is what others rely on: whoever sees its stream end finds the exit code, and whoever sees the connection to
-    /// the monitor end finds nothing left of the container.
+    /// the monitor end finds its ports and its cgroup free. What the kernel takes its time for comes last, when nobody waits:
+    /// the death of the network namespace, and the overlay's unmounting, which writes the file system of the upper folder to disk.
+    /// Until this process has ended the container must not start again.
     pub(crate) fn end(mut self, code: i32, problem: Option<&Error>) {
         let mut problems: Vec<String> = problem.into_iter().map(Error::chain).collect();
         if !self.container.own_pids {
@@ -31,11 +33,12 @@ impl Monitor {
         let exit = self.record(exit);
         self.events.publish(Event::Exited(exit.clone()), &mut self.connections);
         self.sessions.values_mut().for_each(Session::finish);
-        self.take_down(exit);
+        let exit = self.remove_cgroup(exit);
         self.listener.close();
         self.connections.clear();
         // Nobody is left to be told of a failure, and what would fail is the wait for clients that are slow.
         let _ = self.serve_clients();
+        self.close_sandbox(exit);
         log.iter_mut().for_each(crate::log::LogFile::wait);
     }
 
@@ -74,14 +77,20 @@ impl Monitor {
         exit
     }
 
-    /// Removes network and cgroup; what cannot be removed is added to the record.
-    fn take_down(&mut self, mut exit: Exit) {
-        let mut problems = self.container.sandbox.take().map(wharf_network::Sandbox::close).unwrap_or_default();
-        if let Err(error) = self.container.cgroup.remove() {
-            // Something got in that is not in the PID namespace.
-            let again = self.container.cgroup.kill_all().and_then(|()| self.container.cgroup.remove());
-            problems.extend(again.err().map(|_| error));
+    /// Removes the cgroup; if it cannot be removed, that is added to the record.
+    fn remove_cgroup(&self, mut exit: Exit) -> Exit {
+        let Err(error) = self.container.cgroup.remove() else { return exit };
+        // Something got in that is not in the PID namespace.
+        if self.container.cgroup.kill_all().and_then(|()| self.container.cgroup.remove()).is_ok() {
+            return exit;
         }
+        exit.problems.push(error.chain());
+        self.record(exit)
+    }
+
+    /// Waits until the kernel has taken the network down; if it does not, that is added to the record.
+    fn close_sandbox(&mut self, mut exit: Exit) {
+        let problems = self.container.sandbox.take().map(wharf_network::Sandbox::close).unwrap_or_default();
         if !problems.is_empty() {
             exit.problems.extend(problems.iter().map(Error::chain));
             self.record(exit);

@@ -58,7 +58,7 @@ impl Session {
         let mut watch = poll.watch(pidfd.context("cannot duplicate a pidfd")?, Token::Process(key));
         watch.want(Some(EventFlags::IN)).context("cannot wait for the process")?;
         let output = |fd: Option<OwnedFd>, stream| fd.map(|fd| poll.watch(fd, Token::Output(key, stream)));
-        Ok(Self {
+        let mut session = Self {
             key,
             process,
             watch,
@@ -72,7 +72,9 @@ impl Session {
             next_client: 0,
             poll: poll.clone(),
             log: None,
-        })
+        };
+        session.rearm();
+        Ok(session)
     }
 
     pub(crate) fn pid(&self) -> i32 {

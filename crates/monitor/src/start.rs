@@ -26,6 +26,8 @@ pub(crate) struct Running {
     pub sandbox: Sandbox,
     /// Its cgroup.
     pub cgroup: Group,
+    /// Holds its mounts.
+    pub mounts: Option<OwnedFd>,
     /// When it started, RFC 3339 with nanoseconds.
     pub started_at: String,
     /// Whether it has a PID namespace of its own.
@@ -44,7 +46,7 @@ pub(crate) fn start(poll: &Poll, mut spec: MonitorSpec, clients: Vec<(OwnedFd, S
     // The child is cloned inside the sandbox and must not make a network namespace of its own.
     spec.container.namespaces.network = Namespace::Host;
     let (sandbox, (init, ends)) = with_sandbox(sandbox, |sandbox| launch(&spec, sandbox))?;
-    let Init { child, cgroup } = init;
+    let Init { child, cgroup, mounts } = init;
     let session = Session::new(poll, FIRST, child, ends, spec.stdin_once);
     let mut session = match session {
         Ok(session) => session,
@@ -53,7 +55,7 @@ pub(crate) fn start(poll: &Poll, mut spec: MonitorSpec, clients: Vec<(OwnedFd, S
     session.log = log;
     clients.into_iter().for_each(|(socket, streams)| session.attach(socket, streams));
     let own_pids = spec.container.namespaces.pid == Namespace::New;
-    Ok(Running { session, sandbox, cgroup, started_at: now(), own_pids })
+    Ok(Running { session, sandbox, cgroup, mounts, started_at: now(), own_pids })
 }
 
 /// The present time, RFC 3339 with nanoseconds.

@@ -52,11 +52,12 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Creates the bridge, or adopts the one that is there, gives it its addresses and lets the host forward. Safe to repeat.
+    /// Creates the bridge, or adopts the one that is there, gives it its addresses and lets the host forward. Safe to
+    /// repeat.
     ///
     /// # Errors
-    /// `Conflict` when another interface or route of the host overlaps a subnet, when the name belongs to something that is not a
-    /// bridge, or when the bridge has another address; `InvalidParameter` for an impossible name.
+    /// `Conflict` when another interface or route of the host overlaps a subnet, when the name belongs to something
+    /// that is not a bridge, or when the bridge has another address; `InvalidParameter` for an impossible name.
     pub fn ensure(config: &BridgeConfig) -> Result<Bridge> {
         check_name(&config.name)?;
         let rtnl = Rtnl::open()?;
@@ -67,7 +68,8 @@ impl Bridge {
         match set_up(&rtnl, config, &bridge) {
             Ok(()) => Ok(bridge),
             Err(error) if created => {
-                // The first error is the one to tell; a bridge that cannot be removed either is found by the next ensure.
+                // The first error is the one to tell; a bridge that cannot be removed either is found by the next
+                // ensure.
                 let _ = Bridge::remove(&config.name);
                 Err(error)
             }
@@ -134,8 +136,8 @@ fn find(rtnl: &Rtnl, name: &str) -> Result<Option<LinkInfo>> {
     }
 }
 
-/// Refuses a subnet that would take packets away from another interface, or lose some to it. A wider route by way of a router is
-/// no conflict: the bridge's is more specific.
+/// Refuses a subnet that would take packets away from another interface, or lose some to it. A wider route by way of
+/// a router is no conflict: the bridge's is more specific.
 fn check_overlap(rtnl: &Rtnl, config: &BridgeConfig, own: Option<u32>) -> Result<()> {
     let wanted: Vec<Subnet> =
         config.addresses().into_iter().map(|(address, prefix)| Subnet::new(address, prefix)).collect::<Result<_>>()?;
@@ -181,7 +183,8 @@ fn set_up(rtnl: &Rtnl, config: &BridgeConfig, bridge: &Bridge) -> Result<()> {
     sysctl::write_if_present(&format!("ipv6/conf/{}/accept_ra", bridge.name), "0")?;
     add_addresses(rtnl, config, bridge)?;
     if config.ipv4.is_some() {
-        // Lets connections to 127.0.0.1 be sent to a container; the firewall's guard chain keeps the other direction shut.
+        // Lets connections to 127.0.0.1 be sent to a container; the firewall's guard chain keeps the other direction
+        // shut.
         sysctl::switch_on(&format!("ipv4/conf/{}/route_localnet", bridge.name))?;
         sysctl::switch_on("ipv4/ip_forward")?;
     }

@@ -28,7 +28,8 @@ fn uplink(routes: &[RouteInfo]) -> Option<u32> {
     defaults.min_by_key(|route| (!route.destination.is_ipv4(), route.metric))?.index
 }
 
-/// The subnets of all addresses and routes of the host (default routes excepted), as [`crate::ipam::choose_subnet`] wants them.
+/// The subnets of all addresses and routes of the host (default routes excepted), as [`crate::ipam::choose_subnet`]
+/// wants them.
 ///
 /// # Errors
 /// `System` when the kernel does not answer.
@@ -44,7 +45,8 @@ pub fn used_subnets() -> Result<Vec<Subnet>> {
     Ok(used)
 }
 
-/// Names of the host's interfaces that begin with `prefix`, for the census and for finding those of containers that are gone.
+/// Names of the host's interfaces that begin with `prefix`, for the census and for finding those of containers that
+/// are gone.
 ///
 /// # Errors
 /// `System` when the kernel does not answer.

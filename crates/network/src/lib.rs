@@ -1,8 +1,8 @@
 //! Bridges, veth pairs, addresses, nftables and published ports, over netlink.
 //!
-//! The engine decides (addresses from [`ipam`], bridges, the [`Firewall`]'s static rules) and writes the decision down as a
-//! [`plan::SandboxPlan`]; a container's monitor carries it out with [`Sandbox`]. Everything here is synchronous and starts
-//! no thread; no program and no C library is used.
+//! The engine decides (addresses from [`ipam`], bridges, the [`Firewall`]'s static rules) and writes the decision
+//! down as a [`plan::SandboxPlan`]; a container's monitor carries it out with [`Sandbox`]. Everything here is
+//! synchronous and starts no thread; no program and no C library is used.
 
 mod bridge;
 mod firewall;

@@ -2,13 +2,18 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wharf_types::{Error, Result, ResultExt};
 
 /// Writes a parameter given as a path below `/proc/sys/net`.
 pub(crate) fn write(path: &str, value: &str) -> io::Result<()> {
     fs::write(PathBuf::from("/proc/sys/net").join(path), value)
+}
+
+/// Whether the kernel has IPv6 at all: not when it was switched off at boot.
+pub(crate) fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
 }
 
 /// Writes a parameter that the kernel may lack (IPv6 switched off at boot): then there is nothing to set.
@@ -32,8 +37,8 @@ pub(crate) fn read(path: &str) -> Result<String> {
     fs::read_to_string(PathBuf::from("/proc/sys/net").join(path)).with_context(|| format!("cannot read net/{path}"))
 }
 
-/// The path of a parameter in its dotted form, `net.ipv4.ip_forward`. As with sysctl(8), a slash in the name stands for a dot of an
-/// interface's name.
+/// The path of a parameter in its dotted form, `net.ipv4.ip_forward`. As with sysctl(8), a slash in the name stands
+/// for a dot of an interface's name.
 ///
 /// # Errors
 /// `InvalidParameter` for a name outside of `net.` or one that would leave the folder.

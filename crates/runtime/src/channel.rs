@@ -3,6 +3,7 @@
 //! A packet's first byte is its kind. The channel is close-on-exec: its end after [`EXECUTING`] and without a failure
 //! report means that the program runs.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,7 @@ impl Caller {
     /// A new process that is gone already has left a report, which [`Caller::outcome`] finds: no error here.
     fn send(&self, kind: u8, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         match packet::send(&self.0, &[kind], descriptors) {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
             other => other.context("cannot talk to the new process"),
         }
     }
@@ -76,7 +77,8 @@ impl Caller {
                     Some((&FAILURE, report)) => return Err(read_report(report)),
                     _ => return Err(Error::system("the new process sent nonsense")),
                 },
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Err(died()),
+                // It ended with messages of ours unread, of which the kernel tells before it hands out those of its own.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
                 Err(error) => return Err(error).context("cannot hear from the new process"),
             }
         }

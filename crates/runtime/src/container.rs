@@ -25,6 +25,7 @@ struct Parts {
     child: Child,
     cgroup: Option<Group>,
     channel: Caller,
+    mounts: Option<OwnedFd>,
 }
 
 /// A running container: its first process and its cgroup.
@@ -34,6 +35,12 @@ pub struct Init {
     pub child: Child,
     /// Its cgroup, to be removed when the process has ended.
     pub cgroup: Group,
+    /// Its mount namespace, which holds the mounts until this is dropped.
+    ///
+    /// Unmounting an overlay writes the whole file system of its upper folder to disk, and the last process to leave the
+    /// namespace waits for that. Held until the end has been told, nobody else has to wait. `None` if
+    /// it could not be had.
+    pub mounts: Option<OwnedFd>,
 }
 
 impl Starting {
@@ -47,7 +54,9 @@ impl Starting {
             // The failure to tell is that of the clone.
             let _removed = early.as_ref().map(Group::remove);
         })?;
-        let mut starting = Self { parts: Some(Parts { child, cgroup: early, channel }) };
+        // A child that has failed already has none; `release` finds out why.
+        let mounts = open_namespace(format!("/proc/{}/ns/mnt", child.pid()).as_ref()).ok();
+        let mut starting = Self { parts: Some(Parts { child, cgroup: early, channel, mounts }) };
         starting.provide_cgroup(layout, spec)?;
         Ok(starting)
     }
@@ -91,21 +100,25 @@ impl Starting {
         let terminal = channel.outcome()?;
         child.set_terminal(terminal);
         match self.parts.take() {
-            Some(Parts { child, cgroup: Some(cgroup), .. }) => Ok(Init { child, cgroup }),
+            Some(Parts { child, cgroup: Some(cgroup), mounts, .. }) => Ok(Init { child, cgroup, mounts }),
             _ => Err(Error::system("the container has no cgroup")),
         }
     }
 }
 
 impl Drop for Starting {
-    /// Nobody is left to tell about failures here; the kernel's objects go with the process in any case.
     fn drop(&mut self) {
         if let Some(Parts { child, cgroup, .. }) = &self.parts {
-            let _gone = child.kill(rustix::process::Signal::KILL.as_raw());
-            let _reaped = child.wait();
-            let _removed = cgroup.as_ref().map(Group::remove);
+            give_up(child, cgroup.as_ref());
         }
     }
+}
+
+/// Nobody is left to tell about failures here; the kernel's objects go with the process in any case.
+fn give_up(child: &Child, cgroup: Option<&Group>) {
+    let _gone = child.kill(rustix::process::Signal::KILL.as_raw());
+    let _reaped = child.wait();
+    let _removed = cgroup.map(Group::remove);
 }
 
 /// Clones the first process. What it needs of other namespaces is opened before, as it sees this process's files only.

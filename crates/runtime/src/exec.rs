@@ -25,7 +25,7 @@ pub fn spawn(init: BorrowedFd<'_>, process: &Process, stdio: Stdio, cgroup: &Gro
     let child = || match inheritance.take() {
         // Without its own copy of the caller's end it notices when the caller dies.
         Some((stdio, channel, cgroups)) if caller.take().is_some() => {
-            i32::from(enter(init, process, stdio, channel, &cgroups).kind().start_exit_code())
+            i32::from(enter(init, process, stdio, &channel, &cgroups).kind().start_exit_code())
         }
         _ => 255,
     };
@@ -56,9 +56,9 @@ fn not_running(init: BorrowedFd<'_>) -> Option<Error> {
 }
 
 /// The life of the new process until its program runs; returns only on failure.
-fn enter(init: BorrowedFd<'_>, process: &Process, stdio: Stdio, channel: Newborn, cgroups: &[OwnedFd]) -> Error {
+fn enter(init: BorrowedFd<'_>, process: &Process, stdio: Stdio, channel: &Newborn, cgroups: &[OwnedFd]) -> Error {
     match join(init, process, cgroups) {
-        Err(error) => inside::report(&channel, error),
+        Err(error) => inside::report(channel, error),
         Ok(()) => inside::start_process(&Start { process, first: false, init: false }, stdio, channel),
     }
 }

@@ -10,7 +10,8 @@
 //! let network_namespace_of = starting.pid(); // ... veth, addresses, routes ...
 //! let init = starting.release()?; // the program runs
 //! let code = init.child.wait()?;
-//! init.cgroup.remove()?;
+//! init.cgroup.remove()?; // ... tell everyone about the end ...
+//! drop(init.mounts); // now there is time to unmount
 //! # Ok(())
 //! # }
 //! ```

@@ -66,10 +66,10 @@ where
 {
     let (ours, theirs) = UnixStream::pair().context("cannot make a socket pair")?;
     let theirs = theirs.into_std().context("cannot prepare a socket")?;
-    connect(Connection { socket: theirs.into(), early: Vec::new() }).await?;
     let (output, sink) = tokio::io::split(ours);
-    let pump = input.map(|input| tokio::spawn(pump(input, sink)));
-    Ok(response::stream(content_type, Relayed { output: ReaderStream::new(output), _pump: Pump(pump) }.into_stream()))
+    let pump = Pump(input.map(|input| tokio::spawn(pump(input, sink))));
+    connect(Connection { socket: theirs.into(), early: Vec::new() }).await?;
+    Ok(response::stream(content_type, Relayed { output: ReaderStream::new(output), _pump: pump }.into_stream()))
 }
 
 /// Copies standard input; its end is passed on as a half-close.

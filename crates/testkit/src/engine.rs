@@ -253,7 +253,7 @@ impl TempEngine {
         let mut arguments: Vec<String> = ["engine", "--root", &path(self.root()), "--run", &path(self.run_folder())]
             .into_iter()
             .chain(["--host", &self.host(), "--cgroup-parent", &self.cgroup()])
-            .chain(["--bip", &format!("{}/24", self.subnet.address(1))])
+            .chain(["--bridge-subnet", &format!("{}/24", self.subnet.address(1))])
             .map(str::to_owned)
             .collect();
         arguments.extend(self.options.arguments.iter().cloned());

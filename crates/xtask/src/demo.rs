@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use wharf_testkit::wait;
 
 use crate::{cargo, command};
 
+const SOCKET: &str = "/run/wharf.sock";
 const SUITE: &str = "debian:bookworm";
 /// A web server in the one language that Debian's base has: it answers every request with a line about itself.
 const SERVER: &str = r#"use IO::Socket; $| = 1;
@@ -112,11 +114,11 @@ fn fetch(port: u16) -> Option<String> {
     Some(answer.split_once("\r\n\r\n")?.1.to_owned())
 }
 
-/// The process of the default engine.
+/// The process of the default engine: the one that listens on the default socket.
 fn engine_pid() -> Option<i32> {
-    let file = Path::new("/run/wharf/engine.pid");
-    let pid = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
-    Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
+    let socket = UnixStream::connect(SOCKET).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&socket).ok()?;
+    Some(peer.pid.as_raw_nonzero().get())
 }
 
 fn running_engine() -> bool {

@@ -184,7 +184,12 @@ where
 fn filters(texts: &[String]) -> Outcome<wharf_api::filters::Filters> {
     let mut filters = wharf_api::filters::Filters::new();
     for text in texts.iter().filter(|text| !text.is_empty()) {
-        let wrong = || Failure::new(format!("invalid argument {text:?} for \"-f, --filter\" flag: bad format of filter (expected name=value)")).with_code(125);
+        let wrong = || {
+            Failure::new(format!(
+                "invalid argument {text:?} for \"-f, --filter\" flag: bad format of filter (expected name=value)"
+            ))
+            .with_code(125)
+        };
         let (name, value) = text.split_once('=').ok_or_else(wrong)?;
         filters.add(name.trim().to_ascii_lowercase(), value.trim());
     }

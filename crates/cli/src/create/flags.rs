@@ -325,8 +325,15 @@ fn mount(text: &str) -> Result<Mount, String> {
 /// Settings of the namespaces that a container has of its own.
 fn sysctl(text: &str) -> Result<String, String> {
     const NAMES: [&str; 9] = [
-        "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-        "kernel.shmmni", "kernel.shm_rmid_forced", "kernel.domainname",
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+        "kernel.domainname",
     ];
     let known = |name: &str| NAMES.contains(&name) || ["net.", "fs.mqueue."].iter().any(|p| name.starts_with(p));
     match text.split_once('=') {

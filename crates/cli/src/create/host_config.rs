@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use wharf_api::List;
 use wharf_api::container::{DeviceRequest, HostConfig, LogConfig, Resources, RestartPolicyName};
 use wharf_api::port::{Port, PortBinding, PortMap};
-use wharf_api::List;
 
 use super::flags::ContainerFlags;
 use super::request::{list, pair};
@@ -41,7 +41,7 @@ pub fn build(
         volume_driver: text(&flags.volume_driver),
         volumes_from: list(&flags.volumes_from),
         annotations: flags.annotation.iter().map(|text| pair(text)).collect(),
-        cap_add: list(&security::capabilities(&flags.cap_add)),
+        cap_add: list(&security::added_capabilities(&flags.cap_add)),
         cap_drop: list(&security::capabilities(&flags.cap_drop)),
         cgroupns_mode,
         dns: flags.dns.clone().into(),
@@ -103,7 +103,8 @@ fn log_config(flags: &ContainerFlags) -> Result<LogConfig, String> {
 }
 
 fn storage_options(flags: &ContainerFlags) -> Result<BTreeMap<String, String>, String> {
-    let option = |text: &String| text.split_once('=').ok_or("invalid storage option").map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let option =
+        |text: &String| text.split_once('=').ok_or("invalid storage option").map(|(k, v)| (k.to_owned(), v.to_owned()));
     Ok(flags.storage_opt.iter().map(option).collect::<Result<_, _>>()?)
 }
 
@@ -158,4 +159,3 @@ fn resources(flags: &ContainerFlags) -> Result<Resources, String> {
         ..Resources::default()
     })
 }
-

@@ -38,7 +38,9 @@ pub fn plan(flags: &ContainerFlags) -> Result<(String, NetworkingConfig), String
 
 /// `--ip` and its like are about the first network.
 fn add_flags(first: &mut Attachment, flags: &ContainerFlags) -> Result<(), String> {
-    let clash = |flag: &str, what: &str| Err(format!("conflicting options: cannot specify both --{flag} and per-network {what}"));
+    let clash = |flag: &str, what: &str| {
+        Err(format!("conflicting options: cannot specify both --{flag} and per-network {what}"))
+    };
     if !flags.network_alias.is_empty() {
         if !first.aliases.is_empty() {
             return clash("network-alias", "alias");
@@ -79,6 +81,9 @@ fn add_flags(first: &mut Attachment, flags: &ContainerFlags) -> Result<(), Strin
 }
 
 fn check(network: &Attachment, several: bool) -> Result<(), String> {
+    if !network.mac_address.is_empty() {
+        host::mac_address(&network.mac_address)?;
+    }
     if network.target.is_empty() {
         return Err("no name set for network".into());
     }
@@ -110,7 +115,11 @@ fn endpoint(network: &Attachment) -> EndpointSettings {
         links: list(&network.links),
         aliases: list(&network.aliases),
         mac_address: network.mac_address.clone(),
-        driver_opts: if network.driver_opts.is_empty() { wharf_api::Map::null() } else { network.driver_opts.clone().into() },
+        driver_opts: if network.driver_opts.is_empty() {
+            wharf_api::Map::null()
+        } else {
+            network.driver_opts.clone().into()
+        },
         gw_priority: network.gateway_priority,
         ..EndpointSettings::default()
     }

@@ -26,7 +26,10 @@ fn plain(text: &str) -> Result<Field<'_>, String> {
         None => (text, None),
     };
     if field.contains('"') {
-        return Err(format!("parse error on line 1, column {}: bare \" in non-quoted field", field.find('"').unwrap_or(0) + 1));
+        return Err(format!(
+            "parse error on line 1, column {}: bare \" in non-quoted field",
+            field.find('"').unwrap_or(0) + 1
+        ));
     }
     Ok((field.to_owned(), after))
 }

@@ -59,7 +59,8 @@ fn is_cdi(text: &str) -> bool {
 /// `PATH:RATE`, with units (`1mb`).
 pub fn throttle_bps(text: &str) -> Result<ThrottleDevice, String> {
     let (path, rate) = device_value(text)?;
-    let format = "<device-path>:<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb";
+    let format =
+        "<device-path>:<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb";
     let rate = number::bytes(rate).ok().and_then(|rate| u64::try_from(rate).ok());
     let rate = rate.ok_or_else(|| format!("invalid rate for device: {text}. The correct format is {format}"))?;
     Ok(ThrottleDevice { path: path.to_owned(), rate })
@@ -82,7 +83,8 @@ pub fn weight(text: &str) -> Result<WeightDevice, String> {
 }
 
 fn device_value(text: &str) -> Result<(&str, &str), String> {
-    let (path, value) = text.split_once(':').filter(|(path, _)| !path.is_empty()).ok_or_else(|| format!("bad format: {text}"))?;
+    let (path, value) =
+        text.split_once(':').filter(|(path, _)| !path.is_empty()).ok_or_else(|| format!("bad format: {text}"))?;
     if !path.starts_with("/dev/") {
         return Err(format!("bad format for device path: {text}"));
     }
@@ -133,9 +135,7 @@ pub fn gpus(text: &str) -> Result<DeviceRequest, String> {
     if request.count == 0 && request.device_ids.is_empty() {
         request.count = 1;
     }
-    if !capabilities.iter().any(|c| c == "gpu") {
-        capabilities.push("gpu".into());
-    }
+    capabilities.push("gpu".into());
     request.capabilities = vec![capabilities].into();
     if request.options.is_null() {
         request.options = wharf_api::Map::empty();
@@ -147,7 +147,8 @@ fn count(text: &str) -> Result<i64, String> {
     if text == "all" {
         return Ok(-1);
     }
-    text.parse().map_err(|_| format!("invalid count ({text}): value must be either \"all\" or an integer: invalid syntax"))
+    text.parse()
+        .map_err(|_| format!("invalid count ({text}): value must be either \"all\" or an integer: invalid syntax"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use wharf_api::container::{BindOptions, ImageOptions, Mount, MountType, TmpfsOptions, VolumeDriverConfig, VolumeOptions};
+use wharf_api::container::{
+    BindOptions, ImageOptions, Mount, MountType, TmpfsOptions, VolumeDriverConfig, VolumeOptions,
+};
 
 use super::{csv, number, volume::absolute};
 
@@ -18,7 +20,9 @@ pub fn parse(text: &str, current: &Path) -> Result<Mount, String> {
         set(&mut mount, &mut recursive, &key, value, &field)?;
     }
     finish(&mut mount, &recursive)?;
-    if mount.kind == Some(MountType::Bind) && (mount.source == "." || mount.source.starts_with("./") || mount.source.starts_with("..")) {
+    if mount.kind == Some(MountType::Bind)
+        && (mount.source == "." || mount.source.starts_with("./") || mount.source.starts_with(".."))
+    {
         mount.source = absolute(&mount.source, current);
     }
     Ok(mount)
@@ -77,7 +81,9 @@ fn kind(text: &str) -> Result<MountType, String> {
 }
 
 fn flag(key: &str, value: Option<&str>) -> Result<bool, String> {
-    value.map_or(Ok(true), number::boolean).map_err(|_| format!("invalid value for {key}: {}", value.unwrap_or_default()))
+    value
+        .map_or(Ok(true), number::boolean)
+        .map_err(|_| format!("invalid value for {key}: {}", value.unwrap_or_default()))
 }
 
 fn bind(mount: &mut Mount) -> &mut BindOptions {
@@ -123,7 +129,9 @@ fn finish(mount: &mut Mount, recursive: &str) -> Result<(), String> {
         "" | "enabled" => {}
         "disabled" => options.non_recursive = true,
         "writable" | "readonly" if !read_only => {
-            return Err(format!("option 'bind-recursive={recursive}' requires 'readonly' to be specified in conjunction"));
+            return Err(format!(
+                "option 'bind-recursive={recursive}' requires 'readonly' to be specified in conjunction"
+            ));
         }
         "writable" => options.read_only_non_recursive = true,
         "readonly" if options.propagation != "rprivate" => {
@@ -131,7 +139,11 @@ fn finish(mount: &mut Mount, recursive: &str) -> Result<(), String> {
             return Err(format!("option 'bind-recursive=readonly' {needed}"));
         }
         "readonly" => options.read_only_force_recursive = true,
-        other => return Err(format!("invalid value for bind-recursive: {other} (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")")),
+        other => {
+            return Err(format!(
+                "invalid value for bind-recursive: {other} (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")"
+            ));
+        }
     }
     Ok(())
 }

@@ -46,7 +46,8 @@ pub fn nano_cpus(text: &str) -> Result<i64, String> {
         None => (text, 1),
     };
     let (digits, exponent) = decimal(numerator).ok_or_else(invalid)?;
-    let power = u32::try_from((exponent + 9).unsigned_abs()).ok().and_then(|p| 10_i128.checked_pow(p)).ok_or_else(invalid)?;
+    let power =
+        u32::try_from((exponent + 9).unsigned_abs()).ok().and_then(|p| 10_i128.checked_pow(p)).ok_or_else(invalid)?;
     let (top, bottom) = match exponent + 9 {
         0.. => (digits.checked_mul(power).ok_or_else(invalid)?, i128::from(denominator)),
         _ => (digits, power.checked_mul(i128::from(denominator)).ok_or_else(invalid)?),
@@ -99,7 +100,8 @@ pub fn unsigned<T: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str)
 fn integer_as<T: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str, name: &str) -> Result<T, String> {
     text.parse().map_err(|error: std::num::ParseIntError| {
         use std::num::IntErrorKind::{NegOverflow, PosOverflow};
-        let why = if matches!(error.kind(), PosOverflow | NegOverflow) { "value out of range" } else { "invalid syntax" };
+        let why =
+            if matches!(error.kind(), PosOverflow | NegOverflow) { "value out of range" } else { "invalid syntax" };
         format!("strconv.{name}: parsing {text:?}: {why}")
     })
 }
@@ -140,9 +142,14 @@ mod tests {
 
     #[test]
     fn processors_are_exact() {
-        for (text, expected) in
-            [("1.5", 1_500_000_000), ("3/2", 1_500_000_000), ("1e-3", 1_000_000), (".5", 500_000_000), ("-1", -1_000_000_000), ("0", 0)]
-        {
+        for (text, expected) in [
+            ("1.5", 1_500_000_000),
+            ("3/2", 1_500_000_000),
+            ("1e-3", 1_000_000),
+            (".5", 500_000_000),
+            ("-1", -1_000_000_000),
+            ("0", 0),
+        ] {
             assert_eq!(nano_cpus(text), Ok(expected), "{text}");
         }
         assert_eq!(nano_cpus("1/3"), Err("value is too precise".into()));

@@ -1,15 +1,7 @@
 //! Spans and points in time: `1m30s`, `2023-11-14T22:13`, `10m` ago.
 
-const UNITS: [(&str, f64); 8] = [
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("μs", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3600e9),
-];
+const UNITS: [(&str, f64); 8] =
+    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
 
 /// A span in nanoseconds as Go writes it: numbers with units, as `1h2m3.5s`.
 #[allow(clippy::cast_possible_truncation)] // the range is checked

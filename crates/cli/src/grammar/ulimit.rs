@@ -5,8 +5,21 @@ use wharf_api::container::Ulimit;
 use super::number;
 
 const NAMES: [&str; 15] = [
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
-    "sigpending", "stack",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// Reads one `--ulimit`; -1 is no limit.
@@ -51,7 +64,10 @@ mod tests {
             ("foo=1", "invalid ulimit type: foo"),
             ("nofile=a", "strconv.ParseInt: parsing \"a\": invalid syntax"),
             ("nofile=2:1", "ulimit soft limit must be less than or equal to hard limit: 2 > 1"),
-            ("nofile=-1:5", "ulimit soft limit must be less than or equal to hard limit: soft: -1 (unlimited), hard: 5"),
+            (
+                "nofile=-1:5",
+                "ulimit soft limit must be less than or equal to hard limit: soft: -1 (unlimited), hard: 5",
+            ),
             ("nofile=1:2:3", "too many limit value arguments - 1:2:3, can only have up to two, `soft[:hard]`"),
         ] {
             assert_eq!(parse(text), Err(expected.into()), "{text}");

@@ -53,7 +53,8 @@ impl Sink {
 
 impl Target {
     fn create(path: &Path) -> Outcome<Self> {
-        let failed = |error: std::io::Error| Failure::new(format!("open {}: {}", path.display(), super::os_error(&error)));
+        let failed =
+            |error: std::io::Error| Failure::new(format!("open {}: {}", path.display(), super::os_error(&error)));
         let special = std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
         if special {
             // A pipe or device is written to as it is; a folder makes this fail.

@@ -49,9 +49,8 @@ where
 {
     let (sender, receiver) = mpsc::channel::<std::io::Result<Bytes>>(4);
     std::thread::spawn(move || {
-        let mut send = |piece: Vec<u8>| {
-            sender.blocking_send(Ok(piece.into())).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
-        };
+        let mut send =
+            |piece: Vec<u8>| sender.blocking_send(Ok(piece.into())).map_err(|_| std::io::ErrorKind::BrokenPipe.into());
         if let Err(error) = produce(&mut send) {
             // The engine may have stopped reading; then nobody needs to know.
             let _ = sender.blocking_send(Err(error));

@@ -121,11 +121,8 @@ fn heading(kind: &Kind) -> Value {
 mod tests {
     use super::*;
 
-    const KIND: Kind = Kind {
-        name: "ThingContext",
-        table: "{{.ID}}\t{{.Name}}",
-        headings: &[("ID", "THING ID"), ("Name", "NAME")],
-    };
+    const KIND: Kind =
+        Kind { name: "ThingContext", table: "{{.ID}}\t{{.Name}}", headings: &[("ID", "THING ID"), ("Name", "NAME")] };
 
     fn render(format: &str) -> String {
         let labels = BTreeMap::from([("com.x.my-key".to_owned(), "v".to_owned())]);
@@ -144,7 +141,10 @@ mod tests {
             ("json", "{\"ID\":\"1\",\"Labels\":\"com.x.my-key=v\",\"Name\":\"web\"}\n"),
             ("{{.ID}}:{{.Name}}", "1:web\n"),
             (r#"table {{.Name}}\t{{.Label "com.x.my-key"}}"#, "NAME      my key\nweb       v\n"),
-            ("{{.Foo}}", "template: :1:2: executing \"\" at <.Foo>: can't evaluate field Foo in type *formatter.ThingContext"),
+            (
+                "{{.Foo}}",
+                "template: :1:2: executing \"\" at <.Foo>: can't evaluate field Foo in type *formatter.ThingContext",
+            ),
         ] {
             assert_eq!(render(format), expected, "{format}");
         }

@@ -49,10 +49,10 @@ mod tests {
 
     #[test]
     fn cells_are_aligned_as_docker_does() {
-        assert_eq!(align("ID\tNAMES\tX\n3f2a00000000\tweb\tlong text\n", 10, 3), concat!(
-            "ID             NAMES     X\n",
-            "3f2a00000000   web       long text\n"
-        ));
+        assert_eq!(
+            align("ID\tNAMES\tX\n3f2a00000000\tweb\tlong text\n", 10, 3),
+            concat!("ID             NAMES     X\n", "3f2a00000000   web       long text\n")
+        );
     }
 
     #[test]

@@ -236,8 +236,7 @@ impl State<'_> {
             OperandKind::Constant(value) => value.clone(),
             OperandKind::Nil => Value::Nil("<nil>"),
             OperandKind::Function(name) => {
-                let command =
-                    Command { operands: vec![operand.clone()], shown: operand.shown.clone(), at: operand.at };
+                let command = Command { operands: vec![operand.clone()], shown: operand.shown.clone(), at: operand.at };
                 self.call(name, &command, dot, None)?
             }
             OperandKind::Parens(inner) => self.pipeline(inner, dot)?,

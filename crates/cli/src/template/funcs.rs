@@ -22,8 +22,31 @@ type Called = Result<Value, CallError>;
 pub fn exists(name: &str) -> bool {
     matches!(
         name,
-        "and" | "or" | "not" | "len" | "index" | "slice" | "print" | "printf" | "println" | "html" | "js" | "urlquery"
-            | "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "json" | "split" | "join" | "title" | "lower" | "upper" | "pad"
+        "and"
+            | "or"
+            | "not"
+            | "len"
+            | "index"
+            | "slice"
+            | "print"
+            | "printf"
+            | "println"
+            | "html"
+            | "js"
+            | "urlquery"
+            | "eq"
+            | "ne"
+            | "lt"
+            | "le"
+            | "gt"
+            | "ge"
+            | "json"
+            | "split"
+            | "join"
+            | "title"
+            | "lower"
+            | "upper"
+            | "pad"
             | "truncate"
     )
 }
@@ -118,15 +141,19 @@ fn index_one(value: &Value, key: &Value) -> Result<Value, String> {
             Ok(fields.get(key.as_ref()).cloned().unwrap_or(zero))
         }
         (Value::Map(_), other) => Err(format!("value has type {}; should be string", other.type_name())),
-        (Value::List(items), Value::Int(i)) => {
-            usize::try_from(*i).ok().and_then(|i| items.get(i)).cloned().ok_or_else(|| format!("index out of range: {i}"))
-        }
+        (Value::List(items), Value::Int(i)) => usize::try_from(*i)
+            .ok()
+            .and_then(|i| items.get(i))
+            .cloned()
+            .ok_or_else(|| format!("index out of range: {i}")),
         (Value::Str(text), Value::Int(i)) => usize::try_from(*i)
             .ok()
             .and_then(|i| text.as_bytes().get(i))
             .map(|b| Value::Int(i64::from(*b)))
             .ok_or_else(|| format!("index out of range: {i}")),
-        (Value::List(_) | Value::Str(_), other) => Err(format!("cannot index slice/array with type {}", other.type_name())),
+        (Value::List(_) | Value::Str(_), other) => {
+            Err(format!("cannot index slice/array with type {}", other.type_name()))
+        }
         (Value::Nil("[]"), Value::Int(i)) => Err(format!("index out of range: {i}")),
         (Value::Nil("map[]"), _) => Ok(Value::NONE),
         (Value::Nil(_), _) => Err("index of untyped nil".into()),

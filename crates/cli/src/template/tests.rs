@@ -11,10 +11,13 @@ fn data() -> Value {
     });
     let Value::Map(map) = Value::from_json(&json) else { panic!("an object") };
     let mut map = map.as_ref().clone();
-    map.insert("Label".into(), Value::Method(Rc::new(|args| match args {
-        [name] => Ok(format!("<{name}>").into()),
-        _ => Err(format!("wrong number of args for %: want 1 got {}", args.len())),
-    })));
+    map.insert(
+        "Label".into(),
+        Value::Method(Rc::new(|args| match args {
+            [name] => Ok(format!("<{name}>").into()),
+            _ => Err(format!("wrong number of args for %: want 1 got {}", args.len())),
+        })),
+    );
     Value::Map(Rc::new(map))
 }
 
@@ -34,12 +37,18 @@ fn templates_give_what_go_gives() {
         ("{{$x := 1}}{{$x}}", "1"),
         ("{{split .Image \"e\"}}", "[d bian]"),
         ("{{json .Names | printf \"%s\"}}", "\"web\""),
-        ("{{pad .ID 2 3}}|{{truncate .ID 3}}|{{title .Image}}|{{join (split .Image \"b\") \"/\"}}", "  3f2a00000000   |3f2|Debian|de/ian"),
+        (
+            "{{pad .ID 2 3}}|{{truncate .ID 3}}|{{title .Image}}|{{join (split .Image \"b\") \"/\"}}",
+            "  3f2a00000000   |3f2|Debian|de/ian",
+        ),
         ("{{println .ID 3 true}}", "3f2a00000000 3 true\n"),
         ("{{print 1 2 \"a\" \"b\" 3}}", "1 2a b3".replace("a b", "ab").as_str()),
         ("{{with $y := .ID}}{{$y}}{{else}}no{{end}}", "3f2a00000000"),
         ("{{range $i, $e := split .Image \"e\"}}{{$i}}={{$e}},{{end}}", "0=d,1=bian,"),
-        ("{{printf \"%d %5.2f %x %t %c %05d %+v %T %%\" 3 2.5 255 true 65 7 .ID .ID}}", "3  2.50 ff true A 00007 3f2a00000000 string %"),
+        (
+            "{{printf \"%d %5.2f %x %t %c %05d %+v %T %%\" 3 2.5 255 true 65 7 .ID .ID}}",
+            "3  2.50 ff true A 00007 3f2a00000000 string %",
+        ),
         ("{{printf \"%d\" .ID}}", "%!d(string=3f2a00000000)"),
         ("{{printf \"%s\"}}", "%!s(MISSING)"),
         ("{{printf \"%s|%q|%-20s|\" .ID .Image .Names}}", "3f2a00000000|\"debian\"|web                 |"),

@@ -8,7 +8,9 @@ pub fn parse(text: &str) -> Result<Vec<u8>, String> {
     if text.is_empty() {
         return Ok(DEFAULT.to_vec());
     }
-    text.split(',').map(|key| parse_key(key).ok_or_else(|| format!("invalid detach keys ({text}): unknown character: '{key}'"))).collect()
+    text.split(',')
+        .map(|key| parse_key(key).ok_or_else(|| format!("invalid detach keys ({text}): unknown character: '{key}'")))
+        .collect()
 }
 
 fn parse_key(key: &str) -> Option<u8> {

@@ -8,16 +8,8 @@ use super::raw;
 use crate::failure::Outcome;
 
 /// Signals that are forwarded to a container without a terminal.
-const FORWARDED: [(i32, &str); 8] = [
-    (1, "HUP"),
-    (2, "INT"),
-    (3, "QUIT"),
-    (10, "USR1"),
-    (12, "USR2"),
-    (14, "ALRM"),
-    (15, "TERM"),
-    (18, "CONT"),
-];
+const FORWARDED: [(i32, &str); 8] =
+    [(1, "HUP"), (2, "INT"), (3, "QUIT"), (10, "USR1"), (12, "USR2"), (14, "ALRM"), (15, "TERM"), (18, "CONT")];
 
 /// Listens for the signals that are forwarded; from now on they do not end this process.
 pub struct Forwarded(Vec<(Signal, &'static str)>);

@@ -95,7 +95,7 @@ fn the_root_is_copied_on_write() {
 fn names_are_unique_and_free_again() {
     let engine = TempEngine::start();
     engine.cli(&["create", "--name", "one", "busybox:test"]).ok();
-    let output = engine.cli(&["create", "--name", "one", "busybox:test"]).exits(125);
+    let output = engine.cli(&["create", "--name", "one", "busybox:test"]).exits(1);
     assert!(output.stderr.contains("already in use"), "{}", output.stderr);
     engine.cli(&["rm", "one"]).ok();
     engine.cli(&["create", "--name", "one", "busybox:test"]).ok();

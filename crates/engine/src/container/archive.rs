@@ -63,12 +63,13 @@ impl Containers {
         crate::blocking(move || {
             let root = this.open_root(&snapshot, true)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let folder = open_in_root(&root, &path, flags, Mode::empty()).map_err(|error| match error.raw_os_error() {
-                Some(code) if code == rustix::io::Errno::NOTDIR.raw_os_error() => {
-                    Error::invalid("extraction point is not a directory")
-                }
-                _ => missing(&snapshot, &path, error),
-            })?;
+            let folder =
+                open_in_root(&root, &path, flags, Mode::empty()).map_err(|error| match error.raw_os_error() {
+                    Some(code) if code == rustix::io::Errno::NOTDIR.raw_os_error() => {
+                        Error::invalid("extraction point is not a directory")
+                    }
+                    _ => missing(&snapshot, &path, error),
+                })?;
             tar::extract(wharf_storage::decompress(stream)?.1, folder.as_fd(), &Limits::default())
         })
         .await

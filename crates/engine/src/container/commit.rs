@@ -59,7 +59,8 @@ impl Containers {
 /// The part of a container's configuration that an image keeps; both speak Docker's names.
 fn image_config(config: &Config) -> Result<ImageConfig> {
     let document = serde_json::to_value(config).and_then(serde_json::from_value::<ImageConfig>);
-    let mut config = document.map_err(|error| Error::system("cannot make an image's configuration").caused_by(error))?;
+    let mut config =
+        document.map_err(|error| Error::system("cannot make an image's configuration").caused_by(error))?;
     // What belongs to the container alone arrives here as fields that an image does not know.
     config.extra.clear();
     Ok(config)

@@ -13,7 +13,8 @@ use super::record::MountRecord;
 /// Copies the image's content at each volume's place into the volume if that is empty, with owner and mode of the
 /// folder, unless `nocopy` was asked for.
 pub fn fill(layers: &[PathBuf], mounts: &[MountRecord]) -> Result<()> {
-    let wanted = |mount: &&MountRecord| mount.volume.is_some() && !mount.options.iter().any(|option| option == "nocopy");
+    let wanted =
+        |mount: &&MountRecord| mount.volume.is_some() && !mount.options.iter().any(|option| option == "nocopy");
     let mut root: Option<OwnedFd> = None;
     for mount in mounts.iter().filter(wanted) {
         if layers.is_empty() || !is_empty(&mount.source)? {
@@ -28,7 +29,8 @@ pub fn fill(layers: &[PathBuf], mounts: &[MountRecord]) -> Result<()> {
         let Ok(source) = open_in_root(root, &mount.destination, flags, Mode::empty()) else { continue };
         let volume = open(&mount.source, flags, Mode::empty()).map_err(std::io::Error::from);
         let volume = volume.with_context(|| format!("cannot open the volume {}", mount.source.display()))?;
-        copy(source.as_fd(), volume.as_fd()).with_context(|| format!("cannot copy {} into the volume", mount.destination))?;
+        copy(source.as_fd(), volume.as_fd())
+            .with_context(|| format!("cannot copy {} into the volume", mount.destination))?;
     }
     Ok(())
 }

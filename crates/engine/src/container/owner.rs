@@ -96,6 +96,8 @@ pub struct ExecRequest {
 /// What an owner tells about execs; the exec registry listens.
 pub type ExecEnded = Arc<dyn Fn(&str, i32) + Send + Sync>;
 
+/// How often a start is tried with other ports, where the choice is the engine's.
+const PORT_ATTEMPTS: usize = 3;
 /// How long a monitor may take to clear the network and the cgroup after its container's end.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -105,6 +107,8 @@ pub struct Owner {
     snapshot: watch::Sender<Snapshot>,
     requests: mpsc::Receiver<Request>,
     run: Option<Run>,
+    /// The last run's monitor, which may still be busy unmounting.
+    last_monitor: Option<i32>,
     waiting_clients: Vec<(OwnedFd, Streams)>,
     restart: Restart,
     on_exec_end: ExecEnded,
@@ -142,7 +146,16 @@ impl Owner {
         let restart = Restart::new(&snapshot.borrow().record);
         let sandbox = snapshot.borrow().state.sandbox().cloned();
         let run = sandbox.map(|sandbox| Run { monitor, sandbox, tidy: false });
-        Self { services, snapshot, requests, run, waiting_clients: Vec::new(), restart, on_exec_end }
+        Self {
+            services,
+            snapshot,
+            requests,
+            run,
+            last_monitor: None,
+            waiting_clients: Vec::new(),
+            restart,
+            on_exec_end,
+        }
     }
 
     /// Serves the container until it is removed or the engine ends.
@@ -185,7 +198,10 @@ impl Owner {
     /// Waits out the last run's end, then makes a new monitor with a new sandbox.
     async fn start(&mut self) -> Result<()> {
         self.settle().await;
-        match self.launch().await {
+        if let Some(monitor) = self.last_monitor.take() {
+            teardown::await_monitor(monitor, &self.services.config.monitor_dir(self.record().id)).await?;
+        }
+        match self.launch_with_free_ports().await {
             Ok(()) => {
                 self.save_later();
                 self.tell("start", []);
@@ -198,6 +214,17 @@ impl Owner {
         }
     }
 
+    /// A port that was left to the engine may be taken by a program of the host in the very moment: then another one.
+    async fn launch_with_free_ports(&mut self) -> Result<()> {
+        for _ in 0..PORT_ATTEMPTS {
+            match self.launch().await {
+                Err(error) if error.kind() == Kind::Conflict && self.record().has_dynamic_ports() => self.settle().await,
+                other => return other.map_err(|error| launch::docker_wording(&self.record(), error)),
+            }
+        }
+        self.launch().await
+    }
+
     async fn launch(&mut self) -> Result<()> {
         let record = self.record();
         let sandbox = launch::plan(&self.services, &record).await?;
@@ -205,6 +232,7 @@ impl Owner {
         self.enter(State::Starting { sandbox: sandbox.clone() }, Durability::Crash).await?;
         let clients = std::mem::take(&mut self.waiting_clients);
         let (live, pid, started_at) = launch::start(&self.services, &record, sandbox.clone(), clients).await?;
+        self.last_monitor = Some(live.pid);
         if let Some(run) = &mut self.run {
             run.monitor = Some(live);
         }

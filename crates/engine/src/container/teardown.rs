@@ -1,5 +1,8 @@
 //! What happens after a container's end: finding out how it ended, and leaving nothing behind.
 
+use std::path::Path;
+use std::time::Duration;
+
 use wharf_monitor::protocol::Exit;
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::cgroup::Group;
@@ -28,18 +31,43 @@ pub fn lost() -> Exit {
     }
 }
 
-/// Kills a monitor that does not end by itself; what it leaves has to be swept. The folder among its arguments proves
-/// that the process id still means it.
-pub fn kill_monitor(pid: i32, run_dir: &std::path::Path) {
+/// How often to look whether a monitor has ended.
+const LOOK: Duration = Duration::from_millis(2);
+/// How long a monitor may take to unmount: it writes a file system to disk.
+const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Waits until a monitor has ended, and with it every trace of its container's last run.
+pub async fn await_monitor(pid: i32, run_dir: &Path) -> Result<()> {
+    let ended = async {
+        while is_monitor(pid, run_dir) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let in_time = tokio::time::timeout(UNMOUNT_TIMEOUT, ended).await;
+    in_time.map_err(|_| {
+        Error::unavailable("the container's last run is still being unmounted")
+            .with_hint("its disk is slow or hangs; try again when it has recovered")
+    })
+}
+
+/// Kills a monitor that does not end by itself; what it leaves has to be swept.
+pub fn kill_monitor(pid: i32, run_dir: &Path) {
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    // The descriptor first: then the process that was looked at is the one that is killed.
     let Some(Ok(process)) = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return };
-    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let wanted = run_dir.as_os_str().as_encoded_bytes();
-    if arguments.split(|byte| *byte == 0).any(|argument| argument == wanted)
+    if is_monitor(pid, run_dir)
         && let Err(error) = pidfd_send_signal(&process, Signal::KILL)
     {
         tracing::warn!(pid, %error, "a stuck monitor could not be killed");
     }
+}
+
+/// Whether the process is the monitor of this folder, which stands among its arguments; not yet ended, not another
+/// process with a recycled id.
+fn is_monitor(pid: i32, run_dir: &Path) -> bool {
+    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let wanted = run_dir.as_os_str().as_encoded_bytes();
+    arguments.split(|byte| *byte == 0).any(|argument| argument == wanted)
 }
 
 /// Removes what a monitor that was killed left in the kernel: processes, cgroup, interfaces, port elements. Goes on

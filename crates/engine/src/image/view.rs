@@ -75,9 +75,7 @@ impl Images {
         let all = filters.flag("dangling")? == Some(false);
         let (filters, users) = (filters.clone(), containers.clone());
         let pruned = self.run(move |store| {
-            let wanted = |image: &Image| {
-                (all || image.tags.is_empty()) && filters.match_labels(&image.config().labels)
-            };
+            let wanted = |image: &Image| (all || image.tags.is_empty()) && filters.match_labels(&image.config().labels);
             store.prune(&wanted, &|image| users.using_image(image))
         });
         let pruned = pruned.await?;

@@ -1,7 +1,7 @@
 //! Forgetting tracked datagram flows.
 //!
-//! NAT is decided by a flow's first packet. A peer that keeps sending from one port would go on reaching the host, or a container that is
-//! gone, until it pauses for longer than the flow's timeout.
+//! NAT is decided by a flow's first packet. A peer that keeps sending from one port would go on reaching the host, or
+//! a container that is gone, until it pauses for longer than the flow's timeout.
 
 use std::net::IpAddr;
 

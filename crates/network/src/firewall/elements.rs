@@ -32,7 +32,8 @@ fn own_subnet(bridge: &[u8], subnet: &Subnet) -> Element {
 /// The map element of a published port.
 ///
 /// # Errors
-/// `NotImplemented` when the two addresses are of different families, or for IPv6 loopback, which the kernel never routes.
+/// `NotImplemented` when the two addresses are of different families, or for IPv6 loopback, which the kernel never
+/// routes.
 pub(super) fn of_port(port: &PortPlan) -> Result<Element> {
     let set = map_of(port)?;
     let mut key = if port.host_ip.is_unspecified() { Vec::new() } else { octets(port.host_ip) };

@@ -1,7 +1,7 @@
 //! The engine's nftables table: static chains, and sets and maps whose elements are networks and published ports.
 //!
-//! Publishing a port is adding a map element, so that its cost, and that of every packet, does not grow with the number of ports.
-//! docs/FIREWALL.md is the administrator's view.
+//! Publishing a port is adding a map element, so that its cost, and that of every packet, does not grow with the
+//! number of ports. docs/FIREWALL.md is the administrator's view.
 
 mod conntrack;
 mod elements;
@@ -33,7 +33,8 @@ pub struct NetworkRules {
     pub icc: bool,
 }
 
-/// A handle on the table of one engine. Cheap to clone; every call is one netlink transaction in the calling thread's namespace.
+/// A handle on the table of one engine. Cheap to clone; every call is one netlink transaction in the calling thread's
+/// namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firewall {
     table: String,
@@ -50,8 +51,8 @@ impl Firewall {
         Firewall { table: table.into() }
     }
 
-    /// Creates or repairs the table in one transaction: the static chains, and exactly these networks. Published ports and the
-    /// administrator's chain stay as they are.
+    /// Creates or repairs the table in one transaction: the static chains, and exactly these networks. Published
+    /// ports and the administrator's chain stay as they are.
     ///
     /// # Errors
     /// `NotImplemented` when the kernel has no nftables, `Forbidden` without CAP_NET_ADMIN.
@@ -96,8 +97,8 @@ impl Firewall {
         self.delete(&Socket::netfilter()?, elements::of_network(network))
     }
 
-    /// Publishes ports, all or none. An element that is there already is replaced: whoever calls this holds the host's port, so
-    /// that it can only be left over from a monitor that was killed.
+    /// Publishes ports, all or none. An element that is there already is replaced: whoever calls this holds the
+    /// host's port, so that it can only be left over from a monitor that was killed.
     ///
     /// # Errors
     /// `NotImplemented` for an IPv6 host address without an IPv6 address of the container, and for `::1`.
@@ -144,8 +145,8 @@ impl Firewall {
         Ok(ports)
     }
 
-    /// Makes the published ports exactly these: removes those of containers that are gone and adds those that a flush of the rule set
-    /// took. For the start of an engine, before any container is started.
+    /// Makes the published ports exactly these: removes those of containers that are gone and adds those that a flush
+    /// of the rule set took. For the start of an engine, before any container is started.
     pub fn reconcile(&self, live: &[PortPlan]) -> Result<()> {
         let present = self.list_published()?;
         let orphans: Vec<PortPlan> = present.iter().filter(|port| !live.contains(port)).cloned().collect();
@@ -229,6 +230,11 @@ impl Firewall {
             .with_hint(hint)
             .caused_by(cause))
     }
+}
+
+/// Whether these ports can be published at all.
+pub(crate) fn check(ports: &[PortPlan]) -> Result<()> {
+    ports.iter().try_for_each(|port| elements::of_port(port).map(drop))
 }
 
 fn refused(refusals: &[Refusal], number: u32, errno: i32) -> bool {

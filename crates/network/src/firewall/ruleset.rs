@@ -63,7 +63,8 @@ const fn map(name: &'static str, key: &'static [Field], data: &'static [Field]) 
     SetSpec { name, key, data, ranges: false }
 }
 
-/// Chains with a hook come with their place in `enum nf_inet_hooks` and the usual priorities (raw, dstnat, srcnat, filter).
+/// Chains with a hook come with their place in `enum nf_inet_hooks` and the usual priorities (raw, dstnat, srcnat,
+/// filter).
 const CHAINS: [ChainSpec; 8] = [
     base(GUARD, "filter", 0, -300),
     base(PREROUTING, "nat", 0, -100),
@@ -79,8 +80,8 @@ const fn base(name: &'static str, kind: &'static str, number: u32, priority: i32
     ChainSpec { name, hook: Some(Hook { kind, number, priority }) }
 }
 
-/// Writes the whole static part: creates what is missing and replaces the rules of our own chains. Elements of sets and the
-/// administrator's chain are left alone.
+/// Writes the whole static part: creates what is missing and replaces the rules of our own chains. Elements of sets
+/// and the administrator's chain are left alone.
 pub(super) fn write(transaction: &mut Transaction<'_>) {
     transaction.add_table();
     SETS.iter().for_each(|set| transaction.add_set(set));
@@ -93,7 +94,8 @@ pub(super) fn write(transaction: &mut Transaction<'_>) {
     forward(transaction);
 }
 
-/// Loopback addresses never come in from a bridge: `route_localnet`, which publishing on 127.0.0.1 needs, would let them.
+/// Loopback addresses never come in from a bridge: `route_localnet`, which publishing on 127.0.0.1 needs, would let
+/// them.
 fn guard(t: &mut Transaction<'_>) {
     let [nfproto, v4] = family(Family::V4);
     for offset in [IPV4_SOURCE, IPV4_DESTINATION] {
@@ -102,8 +104,8 @@ fn guard(t: &mut Transaction<'_>) {
     }
 }
 
-/// Published ports: looked up by address and port, then by port alone. Never for loopback addresses from outside: a packet with such a
-/// destination that arrives on a wire is forged.
+/// Published ports: looked up by address and port, then by port alone. Never for loopback addresses from outside: a
+/// packet with such a destination that arrives on a wire is forged.
 fn destination_nat(t: &mut Transaction<'_>) {
     let [nfproto, v4] = family(Family::V4);
     let [address, loopback] = ipv4_loopback(IPV4_DESTINATION);
@@ -145,8 +147,8 @@ fn publish_on_any(t: &mut Transaction<'_>, of: Family) {
     t.add_rule(PUBLISH, &[nfproto, same_family, protocol, port, lookup, dnat]);
 }
 
-/// The host's own loopback connections and those of a container to its own network's published ports need an answer that comes back
-/// through the host; what leaves for elsewhere gets the host's address.
+/// The host's own loopback connections and those of a container to its own network's published ports need an answer
+/// that comes back through the host; what leaves for elsewhere gets the host's address.
 fn source_nat(t: &mut Transaction<'_>) {
     let [nfproto, v4] = family(Family::V4);
     let [address, loopback] = ipv4_loopback(IPV4_SOURCE);

@@ -58,7 +58,7 @@ fn publishing_replaces_stale_elements_and_taking_back_forgives() {
 fn many_ports_fit_into_one_transaction() {
     on_a_host(|| {
         let firewall = Net::up(&[Net(1)]);
-        let ports: Vec<_> = (1000..3000).map(|number| tcp(ANY, number, Net(1).address(2))).collect();
+        let ports: Vec<_> = (1000..9000).map(|number| tcp(ANY, number, Net(1).address(2))).collect();
         firewall.publish(&ports).unwrap();
         assert_eq!(firewall.list_published().unwrap().len(), ports.len());
         firewall.unpublish(&ports).unwrap();

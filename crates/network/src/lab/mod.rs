@@ -1,5 +1,6 @@
-//! Tests against the real kernel. Each runs in a thread with a network namespace of its own, which plays the host: nothing outside it
-//! is touched, and nothing is left when the thread ends. They need root and say so where they are skipped.
+//! Tests against the real kernel. Each runs in a thread with a network namespace of its own, which plays the host:
+//! nothing outside it is touched, and nothing is left when the thread ends. They need root and say so where they are
+//! skipped.
 
 mod bridges;
 mod firewall;

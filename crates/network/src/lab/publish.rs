@@ -1,13 +1,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use wharf_types::Kind;
 
-use super::talk::{ask_tcp, ask_udp, inside, serve_tcp, serve_udp};
-use super::{HOST_OUTSIDE, Net, close, on_a_host, outsider, own, port, tcp};
+use super::talk::{ask_briefly, ask_tcp, ask_udp, inside, serve_tcp, serve_udp};
+use super::{ENGINE, HOST_OUTSIDE, Net, close, on_a_host, outsider, own, port, tcp};
 use crate::netlink::Request;
 use crate::plan::Protocol;
 use crate::rtnl::{LOOPBACK, Rtnl, write_link_down};
-use crate::{Sandbox, sysctl};
+use crate::{Firewall, Sandbox, sysctl};
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const LOCAL: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -62,6 +64,37 @@ fn a_port_on_loopback_is_out_of_reach_from_outside() {
         }
         assert!(inside(&outside, || ask_tcp(net.address(2), 80)).is_err(), "outsider by the container's address");
         assert_eq!(ask_tcp(LOCAL, 8080).unwrap(), net.gateway());
+    });
+}
+
+#[test]
+fn there_is_no_instant_at_which_a_loopback_port_is_open_to_the_outside() {
+    on_a_host(|| {
+        let net = Net(1);
+        let firewall = Net::up(&[Net(1)]);
+        let outside = outsider(2, true);
+        let server = net.container(2, &[]);
+        serve_tcp(&server, ANY, 80);
+        let published = [tcp(LOCAL, 8080, net.address(2))];
+        let done = AtomicBool::new(false);
+        let scan = || {
+            let inside = outside.enter().unwrap();
+            while !done.load(Ordering::Relaxed) {
+                assert!(ask_tcp(HOST_OUTSIDE, 8080).is_err(), "reached by the host's address");
+                assert!(ask_briefly(net.address(2), 80).is_err(), "reached by the container's address");
+            }
+            inside.leave().unwrap();
+        };
+        thread::scope(|scope| {
+            scope.spawn(scan);
+            for _ in 0..40 {
+                firewall.publish(&published).unwrap();
+                assert!(ask_tcp(LOCAL, 8080).is_ok());
+                Firewall::ensure(ENGINE, &[net.rules()]).unwrap();
+                firewall.unpublish(&published).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
     });
 }
 
@@ -166,10 +199,8 @@ fn what_cannot_be_published_is_refused() {
         let net = Net(1);
         let firewall = Net::up(&[Net(1)]);
         for host_ip in [Ipv6Addr::LOCALHOST, Ipv6Addr::UNSPECIFIED] {
-            let mut sandbox =
-                Sandbox::create(own(vec![net.endpoint(2)], vec![tcp(host_ip, 80, net.address(2))])).unwrap();
-            assert_eq!(sandbox.configure().unwrap_err().kind(), Kind::NotImplemented);
-            let _ = sandbox.close();
+            let plan = own(vec![net.endpoint(2)], vec![tcp(host_ip, 80, net.address(2))]);
+            assert_eq!(Sandbox::create(plan).unwrap_err().kind(), Kind::NotImplemented);
         }
         assert_eq!(firewall.list_published().unwrap(), []);
     });

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::Sandbox;
 
-/// How long an answer may take before the server counts as unreachable. Packets are dropped silently, so that a test of something
-/// unreachable has to wait this long.
+/// How long an answer may take before the server counts as unreachable. Packets are dropped silently, so that a test
+/// of something unreachable has to wait this long.
 const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Serves TCP in the sandbox: answers each connection with the client's address and closes.
@@ -44,7 +44,16 @@ pub(super) fn serve_udp(sandbox: &Sandbox, address: impl Into<IpAddr>, port: u16
 
 /// What a TCP server says to a client in this thread's namespace: the client's address as the server sees it.
 pub(super) fn ask_tcp(address: impl Into<IpAddr>, port: u16) -> io::Result<IpAddr> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address.into(), port), PATIENCE)?;
+    ask_within(PATIENCE, address.into(), port)
+}
+
+/// The same for a client that makes many attempts and expects no answer.
+pub(super) fn ask_briefly(address: impl Into<IpAddr>, port: u16) -> io::Result<IpAddr> {
+    ask_within(Duration::from_millis(10), address.into(), port)
+}
+
+fn ask_within(patience: Duration, address: IpAddr, port: u16) -> io::Result<IpAddr> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address, port), patience)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

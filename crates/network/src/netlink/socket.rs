@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_sys::SocketAddr;
+use nix::sys::socket::{setsockopt, sockopt};
 use wharf_types::{Error, Kind, Result, ResultExt};
 
 use super::message::Request;
@@ -16,6 +17,8 @@ const EXPLANATION: u16 = 1;
 const HAS_ATTRIBUTES: u16 = 0x200;
 /// `NLM_F_DUMP_INTR`: the dumped objects changed meanwhile.
 const INTERRUPTED: u16 = 0x10;
+/// Size in bytes of a request that needs no larger send buffer than sockets have.
+const ALWAYS_FITS: usize = 64 * 1024;
 /// How often an interrupted dump is begun anew before its last result is taken as it is.
 const DUMP_ATTEMPTS: usize = 8;
 
@@ -54,7 +57,8 @@ impl Socket {
         open().context("cannot open a netlink socket")
     }
 
-    /// Sends messages of which at least the one numbered `last` asks for an acknowledgement, and returns the refusals, in order.
+    /// Sends messages of which at least the one numbered `last` asks for an acknowledgement, and returns the
+    /// refusals, in order.
     ///
     /// # Errors
     /// `System` when the socket itself fails.
@@ -71,8 +75,8 @@ impl Socket {
         if answered || !refusals.is_empty() { Ok(refusals) } else { Err(silence()) }
     }
 
-    /// Sends one request for objects, which `build` writes, and collects what `each` makes of every object's payload. Begins anew when the
-    /// objects changed during the dump.
+    /// Sends one request for objects, which `build` writes, and collects what `each` makes of every object's payload.
+    /// Begins anew when the objects changed during the dump.
     pub(crate) fn dump<T>(
         &self,
         mut build: impl FnMut(&mut Request),
@@ -109,11 +113,18 @@ impl Socket {
         Ok(found)
     }
 
-    /// The kernel handles a request within the sending call and goes on with a dump within the receiving one, so that an empty queue
-    /// means the end: nothing here can wait for ever.
+    /// A request is one message to the socket, which must hold it as a whole.
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > ALWAYS_FITS {
+            setsockopt(&self.0, sockopt::SndBufForce, &(bytes.len() * 2))?;
+        }
+        self.0.send_to(bytes, &SocketAddr::new(0, 0), 0).map(drop)
+    }
+
+    /// The kernel handles a request within the sending call and goes on with a dump within the receiving one, so that
+    /// an empty queue means the end: nothing here can wait for ever.
     fn exchange(&self, request: &mut Request, mut each: impl FnMut(&Message<'_>) -> Progress) -> Result<()> {
-        let kernel = SocketAddr::new(0, 0);
-        self.0.send_to(request.finish(), &kernel, 0).context("cannot send a netlink message")?;
+        self.send(request.finish()).context("cannot send a netlink message")?;
         let mut buffer = Vec::with_capacity(32 * 1024);
         loop {
             buffer.clear();

@@ -50,7 +50,8 @@ pub(crate) struct SetSpec {
     pub(crate) ranges: bool,
 }
 
-/// For `nft list`, which otherwise shows an interface's name as empty: the key's byte order (0), in four bytes, is the host's (1).
+/// For `nft list`, which otherwise shows an interface's name as empty: the key's byte order (0), in four bytes, is
+/// the host's (1).
 const NAME_IN_HOST_ORDER: [u8; 6] = {
     let [a, b, c, d] = 1_u32.to_ne_bytes();
     [0, 4, a, b, c, d]

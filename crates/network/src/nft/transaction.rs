@@ -105,13 +105,15 @@ impl<'a> Transaction<'a> {
         self.begin(libc::NFT_MSG_DELSETELEM, 0).string(2, set);
     }
 
-    /// Adds an element. With `exclusive` one that exists is refused with EEXIST; without, it is fine when it is the same.
+    /// Adds an element. With `exclusive` one that exists is refused with EEXIST; without, it is fine when it is the
+    /// same.
     pub(crate) fn add_element(&mut self, element: &Element, exclusive: bool) -> u32 {
         let exclusive = if exclusive { libc::NLM_F_EXCL } else { 0 };
         self.element(libc::NFT_MSG_NEWSETELEM, libc::NLM_F_CREATE | exclusive, element)
     }
 
-    /// Deletes an element; a missing one is refused with ENOENT. Returns the message's number, by which refusals name it.
+    /// Deletes an element; a missing one is refused with ENOENT. Returns the message's number, by which refusals name
+    /// it.
     pub(crate) fn delete_element(&mut self, element: &Element) -> u32 {
         self.element(libc::NFT_MSG_DELSETELEM, 0, element)
     }

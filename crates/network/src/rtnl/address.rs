@@ -32,7 +32,8 @@ impl AddressInfo {
     }
 }
 
-/// Adds an address. IPv6 without duplicate address detection, which would keep it unusable for a second; the allocator knows better.
+/// Adds an address. IPv6 without duplicate address detection, which would keep it unusable for a second; the
+/// allocator knows better.
 pub(crate) fn write_address(request: &mut Request, index: u32, address: IpAddr, prefix: u8) {
     request.begin(libc::RTM_NEWADDR, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL);
     let flags = if address.is_ipv4() { 0 } else { libc::IFA_F_NODAD as u8 };

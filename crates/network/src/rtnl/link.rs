@@ -87,25 +87,34 @@ pub(crate) fn write_veth(request: &mut Request, host: &VethSpec<'_>, peer: &Peer
     request.begin(libc::RTM_NEWLINK, CREATE);
     request.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, host.name);
     request.host32(libc::IFLA_MTU, host.mtu).host32(libc::IFLA_MASTER, host.bridge);
+    write_one_queue(request);
     request.nest(libc::IFLA_LINKINFO, |info| {
         info.string(libc::IFLA_INFO_KIND, "veth").nest(libc::IFLA_INFO_DATA, |data| {
             data.nest(VETH_INFO_PEER, |side| {
                 side.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, peer.name).host32(libc::IFLA_MTU, host.mtu);
                 side.bytes(libc::IFLA_ADDRESS, &peer.mac);
+                write_one_queue(side);
                 side.host32(libc::IFLA_NET_NS_FD, peer.namespace.as_raw_fd() as u32)
             })
         })
     });
 }
 
-/// Sets a bridge port up. It needs no link-local address; and it may send frames back to where they came from: with br_netfilter, a
-/// container that talks to its own published port needs that.
-pub(crate) fn write_port_up(request: &mut Request, name: &str) {
+/// Otherwise the kernel reserves queues for every processor, and uses one.
+fn write_one_queue(request: &mut Request) {
+    request.host32(libc::IFLA_NUM_TX_QUEUES, 1).host32(libc::IFLA_NUM_RX_QUEUES, 1);
+}
+
+/// Sets a bridge port up. It needs no link-local address; and it may send frames back to where they came from: with
+/// br_netfilter, a container that talks to its own published port needs that.
+pub(crate) fn write_port_up(request: &mut Request, name: &str, has_ipv6: bool) {
     request.begin(libc::RTM_NEWLINK, libc::NLM_F_ACK);
     request.fixed(&header(0, UP)).string(libc::IFLA_IFNAME, name);
-    request.nest(libc::IFLA_AF_SPEC, |spec| {
-        spec.nest(libc::AF_INET6 as u16, |inet6| inet6.bytes(IFLA_INET6_ADDR_GEN_MODE, &[ADDR_GEN_MODE_NONE]))
-    });
+    if has_ipv6 {
+        request.nest(libc::IFLA_AF_SPEC, |spec| {
+            spec.nest(libc::AF_INET6 as u16, |inet6| inet6.bytes(IFLA_INET6_ADDR_GEN_MODE, &[ADDR_GEN_MODE_NONE]))
+        });
+    }
     request.nest(libc::IFLA_LINKINFO, |info| {
         info.string(libc::IFLA_INFO_SLAVE_KIND, "bridge");
         info.nest(libc::IFLA_INFO_SLAVE_DATA, |data| data.bytes(IFLA_BRPORT_MODE, &[1]))
@@ -133,8 +142,8 @@ pub(crate) fn write_link_change(request: &mut Request, index: u32, mtu: u32, mac
     request.host32(libc::IFLA_MTU, mtu).bytes(libc::IFLA_ADDRESS, &mac);
 }
 
-/// Asks for an interface, which makes the kernel (from 6.13) handle a change of its carrier at once. Otherwise it may wait for up to a second,
-/// in which nothing can be sent.
+/// Asks for an interface, which makes the kernel (from 6.13) handle a change of its carrier at once. Otherwise it may
+/// wait for up to a second, in which nothing can be sent.
 pub(crate) fn write_settle(request: &mut Request, name: &str) {
     request.begin(libc::RTM_GETLINK, libc::NLM_F_ACK);
     request.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, name).host32(libc::IFLA_EXT_MASK, SKIP_STATISTICS);

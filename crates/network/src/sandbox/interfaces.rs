@@ -10,8 +10,8 @@ use wharf_types::{Error, Kind, Result, ResultExt};
 use crate::netlink::{Request, accept};
 use crate::plan::EndpointPlan;
 use crate::rtnl::{
-    PeerSpec, Rtnl, VethSpec, write_address, write_default_route, write_delete_link, write_link_up, write_port_up,
-    write_settle, write_veth,
+    LOOPBACK, PeerSpec, Rtnl, VethSpec, write_address, write_default_route, write_delete_link, write_link_up,
+    write_port_up, write_settle, write_veth,
 };
 use crate::sysctl;
 
@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(4);
 
-/// Sets the kernel parameters of the calling thread's (new) namespace: first wharf's own, then the container's. Returns those that belong
-/// to an interface which does not exist yet.
+/// Sets the kernel parameters of the calling thread's (new) namespace: first wharf's own, then the container's.
+/// Returns those that belong to an interface which does not exist yet.
 ///
 /// # Errors
 /// `InvalidParameter` for a parameter that does not take its value.
@@ -83,7 +83,8 @@ fn set_parameter(name: &str, value: &str) -> Result<bool> {
 pub(super) fn create(host: &Rtnl, namespace: BorrowedFd<'_>, endpoints: &[EndpointPlan]) -> Result<()> {
     let mut refusals = host.send(&mut creation(host, namespace, endpoints)?)?;
     if refusals.iter().any(|refusal| refusal.errno == libc::EEXIST) {
-        // Of an earlier run that the kernel, or someone inside, has not let go of yet. The names are this container's alone.
+        // Of an earlier run that the kernel, or someone inside, has not let go of yet. The names are this container's
+        // alone.
         remove(host, endpoints)?;
         refusals = host.send(&mut creation(host, namespace, endpoints)?)?;
     }
@@ -91,6 +92,7 @@ pub(super) fn create(host: &Rtnl, namespace: BorrowedFd<'_>, endpoints: &[Endpoi
 }
 
 fn creation(host: &Rtnl, namespace: BorrowedFd<'_>, endpoints: &[EndpointPlan]) -> Result<Request> {
+    let has_ipv6 = sysctl::has_ipv6();
     let mut request = Request::new();
     for endpoint in endpoints {
         let bridge = host.index(&endpoint.bridge)?.ok_or_else(|| {
@@ -102,7 +104,7 @@ fn creation(host: &Rtnl, namespace: BorrowedFd<'_>, endpoints: &[EndpointPlan]) 
             &VethSpec { name: &endpoint.host_name, bridge, mtu: endpoint.mtu },
             &PeerSpec { name: &endpoint.container_name, mac: endpoint.mac, namespace },
         );
-        write_port_up(&mut request, &endpoint.host_name);
+        write_port_up(&mut request, &endpoint.host_name, has_ipv6);
     }
     Ok(request)
 }
@@ -148,12 +150,13 @@ pub(super) fn remove(host: &Rtnl, endpoints: &[EndpointPlan]) -> Result<()> {
     accept(refusals).context("cannot remove the container's network interfaces")
 }
 
-/// Sets the interfaces up, gives them their addresses and the namespace its default routes.
+/// Sets the interfaces and loopback up, gives them their addresses and the namespace its default routes.
 ///
 /// # Errors
 /// `InvalidParameter` or `System`, as the kernel answers.
 pub(super) fn configure(inside: &Rtnl, endpoints: &[EndpointPlan]) -> Result<()> {
     let mut request = Request::new();
+    write_link_up(&mut request, LOOPBACK);
     let mut default4 = None;
     let mut default6 = None;
     for endpoint in endpoints {

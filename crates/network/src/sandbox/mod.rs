@@ -6,15 +6,16 @@ mod ports;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use wharf_types::{Error, Result, ResultExt};
+use wharf_types::{Error, Result};
 
 pub use self::namespace::Entered;
-use crate::firewall::Firewall;
-use crate::netlink::{Request, Socket};
+use crate::firewall::{self, Firewall};
+use crate::netlink::Socket;
 use crate::plan::{EndpointPlan, PortPlan, SandboxPlan};
-use crate::rtnl::{LOOPBACK, Rtnl, write_link_up};
+use crate::rtnl::Rtnl;
 
-/// The network side of one running container. Only for a thread (the monitor's only one) that may change its network namespace.
+/// The network side of one running container. Only for a thread (the monitor's only one) that may change its network
+/// namespace.
 ///
 /// ```text
 /// create ──► clone the init inside enter() ──► configure ──► (container runs) ──► release ──► close
@@ -62,17 +63,19 @@ struct Closed {
 }
 
 impl Sandbox {
-    /// Reserves the host ports and makes the namespace (or opens the one to join), with loopback up and the kernel parameters set. Fast:
-    /// no interface is created yet. The caller is in the host's namespace before and after.
+    /// Reserves the host ports and makes the namespace (or opens the one to join), with the kernel parameters set.
+    /// Fast: no interface is created yet. The caller is in the host's namespace before and after.
     ///
     /// # Errors
     /// `Conflict` with Docker's text `Bind for 0.0.0.0:8080 failed: port is already allocated` when a port is taken;
-    /// `InvalidParameter` for a kernel parameter that does not exist or does not take its value.
+    /// `InvalidParameter` for a kernel parameter that does not take its value; `NotImplemented` for a port that cannot be
+    /// published, see [`Firewall::publish`].
     pub fn create(plan: SandboxPlan) -> Result<Sandbox> {
         let state = match &plan {
             SandboxPlan::Host => State::Host,
             SandboxPlan::Join(path) => State::Joined(namespace::open(path)?),
             SandboxPlan::Own { endpoints, ports, sysctls, .. } => {
+                firewall::check(ports)?;
                 let held = ports::reserve(ports)?;
                 State::Own(Own::create(endpoints, sysctls, held)?)
             }
@@ -80,8 +83,8 @@ impl Sandbox {
         Ok(Sandbox { plan, state })
     }
 
-    /// Moves the calling thread into the namespace until the guard is dropped: a child cloned meanwhile is in the sandbox, with no
-    /// CLONE_NEWNET of its own. Nothing happens for [`SandboxPlan::Host`].
+    /// Moves the calling thread into the namespace until the guard is dropped: a child cloned meanwhile is in the
+    /// sandbox, with no CLONE_NEWNET of its own. Nothing happens for [`SandboxPlan::Host`].
     ///
     /// # Errors
     /// `System` when the kernel refuses.
@@ -89,11 +92,12 @@ impl Sandbox {
         self.namespace().map_or_else(|| Ok(Entered::nowhere()), Entered::enter)
     }
 
-    /// Creates the interfaces, addresses and routes and publishes the ports. After this the container's network works.
-    /// On an error, call [`Sandbox::close`].
+    /// Sets loopback up, creates the interfaces, addresses and routes and publishes the ports. After this the
+    /// container's network works. On an error, call [`Sandbox::close`].
     ///
     /// # Errors
-    /// `NotFound` when a bridge or the firewall's table is missing, `Conflict` when an interface's name is taken.
+    /// `NotFound` when a bridge or the firewall's table is missing, `InvalidParameter` for a kernel parameter that does
+    /// not exist.
     pub fn configure(&mut self) -> Result<()> {
         let (State::Own(own), SandboxPlan::Own { endpoints, ports, table, .. }) = (&mut self.state, &self.plan) else {
             return Ok(());
@@ -104,6 +108,8 @@ impl Sandbox {
             interfaces::create(&host, own.namespace.as_fd(), endpoints)?;
             interfaces::configure(&own.inside, endpoints)?;
             interfaces::settle(&host, endpoints)?;
+        } else {
+            interfaces::configure(&own.inside, endpoints)?;
         }
         own.set_waiting_parameters()?;
         if !ports.is_empty() {
@@ -122,9 +128,10 @@ impl Sandbox {
         }
     }
 
-    /// Takes the published ports back and lets go of the namespace: fast, for the container's exit status waits behind it. Its processes
-    /// must have ended. Afterwards the host ports are free for others; the kernel removes the namespace and its interfaces on its own within
-    /// some milliseconds. Goes on past errors and returns them all.
+    /// Takes the published ports back and lets go of the namespace: fast, for the container's exit status waits
+    /// behind it. Its processes must have ended. Afterwards the host ports are free for others; the kernel removes
+    /// the namespace and its interfaces on its own within some milliseconds. Goes on past errors and returns them
+    /// all.
     #[must_use]
     pub fn release(&mut self) -> Vec<Error> {
         let own = match std::mem::replace(&mut self.state, State::Closed(Closed::default())) {
@@ -145,9 +152,9 @@ impl Sandbox {
         errors
     }
 
-    /// Waits until nothing is left of the interfaces; when someone else (a process that joined) keeps the namespace alive, removes
-    /// them. Releases first if need be. To be called when nobody waits any more, at the end of the monitor: may take some tens of
-    /// milliseconds.
+    /// Waits until nothing is left of the interfaces; when someone else (a process that joined) keeps the namespace
+    /// alive, removes them. Releases first if need be. To be called when nobody waits any more, at the end of the
+    /// monitor: may take some tens of milliseconds.
     #[must_use]
     pub fn close(mut self) -> Vec<Error> {
         let mut errors = self.release();
@@ -161,8 +168,9 @@ impl Sandbox {
     }
 }
 
-/// Removes what a monitor that was killed left of a sandbox: port elements and the host's side of its interfaces. The container's
-/// processes must have ended. What is not there is no error, and nor is a port that belongs to another container by now.
+/// Removes what a monitor that was killed left of a sandbox: port elements and the host's side of its interfaces. The
+/// container's processes must have ended. What is not there is no error, and nor is a port that belongs to another
+/// container by now.
 #[must_use]
 pub fn sweep(plan: &SandboxPlan) -> Vec<Error> {
     let SandboxPlan::Own { endpoints, ports, table, .. } = plan else { return Vec::new() };
@@ -191,9 +199,6 @@ impl Own {
             firewall: None,
             linked: false,
         };
-        let mut request = Request::new();
-        write_link_up(&mut request, LOOPBACK);
-        own.inside.apply(&mut request).context("cannot set the loopback interface up")?;
         inside.leave()?;
         Ok(own)
     }

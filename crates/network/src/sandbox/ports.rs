@@ -1,6 +1,7 @@
 //! Reserving ports of the host, so that nobody else takes what the firewall sends to a container.
 //!
-//! A reserved port is bound and never listened on: where the firewall does not step in, a connection is refused at once.
+//! A reserved port is bound and never listened on: where the firewall does not step in, a connection is refused at
+//! once.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -25,7 +26,8 @@ pub(super) fn reserve(ports: &[PortPlan]) -> Result<Vec<OwnedFd>> {
     Ok(held)
 }
 
-/// `None` for a protocol that the host does not speak itself (SCTP as a module that is not loaded): then nobody else can take the port.
+/// `None` for a protocol that the host does not speak itself (SCTP as a module that is not loaded): then nobody else
+/// can take the port.
 fn hold(port: &PortPlan) -> Result<Option<OwnedFd>, Errno> {
     let address = SocketAddr::new(port.host_ip, port.host_port);
     match open(port) {
@@ -56,9 +58,9 @@ fn open(port: &PortPlan) -> Result<OwnedFd, Errno> {
 
 /// Takes a port on which only closed connections linger (TIME_WAIT), and no other.
 ///
-/// With SO_REUSEADDR the kernel overlooks them, but other bound sockets that do not listen as well; it looks closely only at `listen`. So
-/// the socket listens for an instant, and then gives up both. That keeps the port, and the next one to try sees a socket that shares
-/// nothing.
+/// With SO_REUSEADDR the kernel overlooks them, but other bound sockets that do not listen as well; it looks closely
+/// only at `listen`. So the socket listens for an instant, and then gives up both. That keeps the port, and the next
+/// one to try sees a socket that shares nothing.
 fn bind_beside_closed(socket: OwnedFd, address: &SocketAddr) -> Result<OwnedFd, Errno> {
     sockopt::set_socket_reuseaddr(&socket, true)?;
     bind(&socket, address)?;

@@ -201,4 +201,33 @@ mod tests {
         assert!(swap_alone(50, None).is_err());
         assert_eq!(swap_alone(-1, None).unwrap(), -1);
     }
+
+    /// Also where version 1 is in use: a hybrid host has a tree of version 2 beside it.
+    #[test]
+    fn a_process_born_in_a_guarded_cgroup_has_the_listed_devices_only() {
+        let table = files::read(Path::new("/proc/self/mountinfo")).unwrap();
+        let tree = table.lines().find(|line| line.contains(" - cgroup2 "));
+        let Some(tree) = tree.and_then(|line| line.split(' ').nth(4)).map(Path::new) else {
+            eprintln!("skipped: there is no cgroup2 mount");
+            return;
+        };
+        let folder = tree.join(format!("runtime-test-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let rule = |minor| crate::spec::DeviceRule {
+            allow: true,
+            kind: 'c',
+            major: Some(1),
+            minor: Some(minor),
+            access: "rw".to_owned(),
+        };
+        let guarded = guard_devices(&folder, &[rule(3), rule(9)]);
+        let target = files::open_folder(&folder).unwrap();
+        let opens = |path: &str| std::fs::File::open(path).is_ok();
+        let child = || i32::from(opens("/dev/null") && opens("/dev/urandom") && !opens("/dev/zero"));
+        let cloned = wharf_sys::process::clone_process(0, Some(std::os::fd::AsFd::as_fd(&target)), child);
+        let code = cloned.map(|(pid, pidfd)| crate::Child::new(pid, pidfd).wait().unwrap());
+        std::fs::remove_dir(&folder).unwrap();
+        guarded.unwrap();
+        assert_eq!(code.unwrap(), 1);
+    }
 }

@@ -1,9 +1,10 @@
 //! Device nodes.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, chmodat, chownat, makedev, mknodat};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, chmodat, chownat, makedev, mkdirat, mknodat};
 use wharf_types::{Error, Result, ResultExt};
 
 use super::destination::{Missing, find_or_make};
@@ -20,6 +21,9 @@ pub(super) fn make_all(root: &OwnedFd, dev: &OwnedFd, spec: &ContainerSpec) -> R
         let device = Device { major, minor, ..character(format!("/dev/{name}")) };
         make(dev, name, &device)?;
     }
+    if spec.privileged {
+        copy_folder(Path::new("/dev"), dev)?;
+    }
     for device in &spec.devices {
         let path = Path::new(&device.path);
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
@@ -30,6 +34,41 @@ pub(super) fn make_all(root: &OwnedFd, dev: &OwnedFd, spec: &ContainerSpec) -> R
         make(&parent, &name.to_string_lossy(), device)?;
     }
     Ok(())
+}
+
+/// All devices of the host: a privileged container has them. Links and mounts (pts, shm, mqueue) are not devices.
+fn copy_folder(source: &Path, target: &OwnedFd) -> Result<()> {
+    let failed = || format!("cannot copy the devices in {}", source.display());
+    let own = std::fs::metadata(source).with_context(failed)?.dev();
+    for entry in std::fs::read_dir(source).with_context(failed)? {
+        let entry = entry.with_context(failed)?;
+        // A device may have been unplugged meanwhile.
+        let Ok(status) = entry.metadata() else { continue };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = status.file_type();
+        if kind.is_dir() && status.dev() == own {
+            let mode = Mode::from_raw_mode(status.mode() & 0o777);
+            mkdirat(target, &name, mode).map_err(std::io::Error::from).with_context(failed)?;
+            let folder = find_or_make(target, &name, Missing::Folder).with_context(failed)?;
+            copy_folder(&entry.path(), &folder)?;
+        } else if (kind.is_block_device() || kind.is_char_device()) && name != "ptmx" && name != "console" {
+            make(target, &name, &device_of(&entry.path(), &status))?;
+        }
+    }
+    Ok(())
+}
+
+fn device_of(path: &Path, status: &std::fs::Metadata) -> Device {
+    Device {
+        path: path.display().to_string(),
+        block: status.file_type().is_block_device(),
+        major: rustix::fs::major(status.rdev()),
+        minor: rustix::fs::minor(status.rdev()),
+        mode: status.mode() & 0o777,
+        uid: status.uid(),
+        gid: status.gid(),
+        access: String::new(),
+    }
 }
 
 fn character(path: String) -> Device {

@@ -52,7 +52,7 @@ pub(crate) fn start_container(inheritance: Inheritance<'_>) -> wharf_types::Erro
         Err(error) => report(&inheritance.channel, error),
         Ok(()) => {
             let Inheritance { spec, stdio, channel, .. } = inheritance;
-            start_process(&Start { process: &spec.process, first: true, init: spec.init }, stdio, channel)
+            start_process(&Start { process: &spec.process, first: true, init: spec.init }, stdio, &channel)
         }
     }
 }

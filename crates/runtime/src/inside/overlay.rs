@@ -94,3 +94,44 @@ fn by_descriptor(path: &Path, held: &mut Vec<OwnedFd>) -> io::Result<PathBuf> {
     held.push(folder);
     Ok(PathBuf::from(OsStr::new(&name)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use wharf_sys::mount::{Change, propagation};
+    use wharf_sys::process::{clone_process, namespace};
+
+    /// Both ways, in a mount namespace of their own.
+    #[test]
+    fn old_and_new_kernels_mount_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let layers: Vec<PathBuf> = (0..100).map(|number| path(&format!("{}{number}:\\,", "long".repeat(30)))).collect();
+        for (number, layer) in layers.iter().enumerate() {
+            fs::create_dir(layer).unwrap();
+            fs::write(layer.join("same"), number.to_string()).unwrap();
+            fs::write(layer.join(format!("own-{number}")), "").unwrap();
+        }
+        let check = |mount: fn(&[PathBuf], &Path, &Path) -> io::Result<Detached>, name: &str| {
+            let (upper, work) = (path(&format!("{name}-upper")), path(&format!("{name}-work")));
+            fs::create_dir(&upper).unwrap();
+            fs::create_dir(&work).unwrap();
+            let mounted = mount(&layers, &upper, &work).unwrap();
+            let root = format!("/proc/self/fd/{}", mounted.fd().as_raw_fd());
+            assert_eq!(fs::read_to_string(format!("{root}/same")).unwrap(), "0");
+            assert!(fs::exists(format!("{root}/own-99")).unwrap());
+            fs::write(format!("{root}/same"), "changed").unwrap();
+            assert_eq!(fs::read_to_string(upper.join("same")).unwrap(), "changed");
+        };
+        let child = || {
+            let host = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+            fsmount::change(&host, Change { propagation: propagation::PRIVATE, ..Change::default() }, true).unwrap();
+            check(joined, "joined");
+            check(one_by_one, "one");
+            0
+        };
+        let (pid, pidfd) = clone_process(namespace::MOUNT, None, child).unwrap();
+        assert_eq!(crate::Child::new(pid, pidfd).wait().unwrap(), 0);
+    }
+}

@@ -31,12 +31,12 @@ pub(crate) fn shield() -> Result<()> {
 }
 
 /// Becomes the program; returns only on failure, which the caller has been told of.
-pub(crate) fn start(start: &Start<'_>, stdio: Stdio, channel: Newborn) -> Error {
+pub(crate) fn start(start: &Start<'_>, stdio: Stdio, channel: &Newborn) -> Error {
     if start.init {
-        return start_under_init(start, stdio, &channel);
+        return start_under_init(start, stdio, channel);
     }
-    match become_program(start, stdio, &channel) {
-        Err(error) => report(&channel, error),
+    match become_program(start, stdio, channel) {
+        Err(error) => report(channel, error),
         Ok(never) => match never {},
     }
 }
@@ -72,7 +72,7 @@ enum Never {}
 fn become_program(start: &Start<'_>, stdio: Stdio, channel: &Newborn) -> Result<Never> {
     let process = start.process;
     // Without key rings in the kernel there is none to be kept from.
-    match wharf_sys::keyring::new_session(c"_wharf") {
+    match wharf_sys::keyring::new_session() {
         Err(error) if error.raw_os_error() != Some(rustix::io::Errno::NOSYS.raw_os_error()) => {
             return Err(error).context("cannot make a session key ring");
         }

@@ -26,7 +26,7 @@ fn value(fixture: &Fixture, controller: &str, v1: &str, v2: &str) -> String {
 
 fn limited() -> Fixture {
     let mut fixture = Fixture::new("echo up; while :; do sleep 60; done");
-    fixture.spec.cgroup.path = format!("/runtime-test/nested{}", fixture.spec.cgroup.path);
+    fixture.spec.cgroup.path = format!("{}/nested/leaf", fixture.spec.cgroup.path);
     fixture.spec.cgroup.resources = Resources {
         memory: Some(64 << 20),
         memory_swap: Some(64 << 20),
@@ -110,13 +110,13 @@ fn memory_beyond_the_limit_is_fatal_and_counted() {
 
 #[test]
 fn devices_that_are_not_listed_are_closed() {
-    let script =
-        "mknod /tmp/mem c 1 1 && cat /tmp/mem > /dev/null; mknod /tmp/null c 1 3 && cat /tmp/null && echo open";
+    let script = "mknod /tmp/mem c 1 1 && cat /tmp/mem > /dev/null; mknod /tmp/null c 1 3 && cat /tmp/null && echo open; mknod /tmp/zero c 1 5";
     let mut fixture = Fixture::new(script);
     let outcome = fixture.run();
     assert_eq!(outcome.output, "cat: can't open '/tmp/mem': Operation not permitted\nopen\n");
     fixture.spec.privileged = true;
-    fixture.spec.process.argv[2] = "head -c 0 /tmp/mem && echo open".to_owned();
+    fixture.spec.device_rules.clear();
+    fixture.spec.process.argv[2] = "head -c 1 /tmp/zero > /dev/null && echo open".to_owned();
     assert_eq!(fixture.output(), "open\n");
 }
 

@@ -55,7 +55,7 @@ fn mounts_that_do_not_exist() {
     let mut fixture = Fixture::new("true");
     fixture.spec.mounts = vec![bind("/no/such/source".as_ref(), "/x")];
     let error = fixture.start_error();
-    assert_eq!(error.kind(), Kind::InvalidParameter);
+    assert_eq!(error.kind(), Kind::InvalidParameter, "{error:?}");
     assert!(error.chain().contains("bind source path does not exist: /no/such/source"), "{}", error.chain());
 }
 
@@ -70,7 +70,8 @@ fn a_folder_over_a_file() {
 fn layers_profiles_and_parameters_that_are_wrong() {
     let mut fixture = Fixture::new("true");
     fixture.spec.sysctls.insert("kernel.no_such_thing".to_owned(), "1".to_owned());
-    assert!(fixture.start_error().chain().starts_with("cannot set kernel parameter kernel.no_such_thing"));
+    let error = fixture.start_error().chain();
+    assert!(error.starts_with("cannot set kernel parameter kernel.no_such_thing"), "{error}");
 
     let mut fixture = Fixture::new("true");
     fixture.spec.process.seccomp = Seccomp::Profile("{".to_owned());

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use wharf_runtime::capabilities::DEFAULT_CAPABILITIES;
+use wharf_runtime::cgroup::Group;
 use wharf_runtime::paths::{DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS};
 use wharf_runtime::spec::{
     Cgroup, ContainerSpec, Mount, MountSource, Namespace, Namespaces, Process, Propagation, RootFs, Seccomp,
@@ -98,6 +99,17 @@ impl Fixture {
         let trees = fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path());
         let below = |tree: PathBuf| tree.join(self.spec.cgroup.path.trim_start_matches('/'));
         trees.map(below).chain([below("/sys/fs/cgroup".into())]).filter(|path| path.exists()).collect()
+    }
+}
+
+impl Drop for Fixture {
+    /// The folders above the container's own cgroup, where a test asked for some.
+    fn drop(&mut self) {
+        let top = self.spec.cgroup.path.trim_start_matches('/').split('/').next().unwrap();
+        let removed = Group::open(top).and_then(|group| group.remove());
+        if !std::thread::panicking() {
+            removed.unwrap();
+        }
     }
 }
 

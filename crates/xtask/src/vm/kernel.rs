@@ -26,20 +26,21 @@ pub fn fetch(folder: &Path) -> Result<Kernel> {
     if let Some(kernel) = unpacked(folder) {
         return Ok(kernel);
     }
-    let package = package_name()?;
-    println!("fetching {package} from Debian's registry: the virtual machine's kernel");
+    println!("fetching {NEWEST} from Debian's registry: the virtual machine's kernel");
     let tree = folder.join("kernel.new");
     remove(&tree)?;
     fs::create_dir_all(&tree)?;
-    quietly(words("apt-get download").arg(&package).current_dir(&tree))?;
-    let archive = entries(&tree).into_iter().find(|path| path.extension().is_some_and(|end| end == "deb"));
-    let archive = archive.with_context(|| format!("apt-get has downloaded no {package}"))?;
+    // The lists of packages may be missing or older than what the registry still has.
+    let archive = download(&tree).or_else(|_| {
+        quietly(&mut words("apt-get update --quiet"))?;
+        download(&tree)
+    })?;
     quietly(words("dpkg-deb --extract").arg(&archive).arg(&tree))?;
     fs::remove_file(&archive)?;
     let finished = folder.join("kernel");
     remove(&finished)?;
     fs::rename(&tree, &finished)?;
-    unpacked(folder).with_context(|| format!("{package} holds no kernel"))
+    unpacked(folder).context("the package holds no kernel")
 }
 
 fn unpacked(folder: &Path) -> Option<Kernel> {
@@ -50,18 +51,14 @@ fn unpacked(folder: &Path) -> Option<Kernel> {
     image.is_file().then_some(Kernel { image, tree, version })
 }
 
-/// The name of the concrete package, which carries the version. The lists of packages may have to be fetched first.
-fn package_name() -> Result<String> {
-    let ask = || -> Result<Option<String>> {
-        let depends = quietly(&mut words(&format!("apt-cache depends {NEWEST}")))?;
-        let image = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: ")).next();
-        Ok(image.map(str::to_owned))
-    };
-    if let Ok(Some(name)) = ask() {
-        return Ok(name);
-    }
-    quietly(&mut words("apt-get update --quiet"))?;
-    ask()?.with_context(|| format!("the registry knows no {NEWEST}"))
+/// Downloads the concrete package that [`NEWEST`] depends on, which carries the version in its name.
+fn download(folder: &Path) -> Result<PathBuf> {
+    let depends = quietly(&mut words(&format!("apt-cache depends {NEWEST}")))?;
+    let image = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
+    let image = image.with_context(|| format!("the registry knows no {NEWEST}"))?;
+    quietly(words("apt-get download").arg(image).current_dir(folder))?;
+    let archive = entries(folder).into_iter().find(|path| path.extension().is_some_and(|end| end == "deb"));
+    archive.with_context(|| format!("apt-get has downloaded no {image}"))
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

@@ -47,7 +47,9 @@ async fn logs(app: &App, flags: LogsFlags) -> Outcome {
     let client = app.client().await?;
     let now = jiff::Timestamp::now();
     let point = |name: &str, text: &Option<String>| match text {
-        Some(text) => time::timestamp(text, now).map(Some).map_err(|why| Failure::new(format!("invalid value for {name:?}: {why}"))),
+        Some(text) => time::timestamp(text, now)
+            .map(Some)
+            .map_err(|why| Failure::new(format!("invalid value for {name:?}: {why}"))),
         None => Ok(None),
     };
     let options = LogOptions {

@@ -92,7 +92,8 @@ async fn ls(app: &App, flags: LsFlags) -> Outcome {
     };
     let containers = app.client().await?.container_list(&options).await?;
     let rows = containers.iter().map(|container| row(container, !flags.no_trunc));
-    let text = format.render(kind, rows).map_err(|error| Failure::new(format!("failed to execute template: {error}")))?;
+    let text =
+        format.render(kind, rows).map_err(|error| Failure::new(format!("failed to execute template: {error}")))?;
     output::out(&text)?;
     Ok(0)
 }

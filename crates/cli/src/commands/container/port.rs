@@ -38,7 +38,8 @@ async fn port(app: &App, flags: PortFlags) -> Outcome {
 fn one(ports: &PortMap, wanted: &str, container: &str) -> Outcome<String> {
     let port: Port = wanted.parse().map_err(|error: wharf_api::port::PortError| Failure::new(error.to_string()))?;
     let bindings = ports.get(&port).filter(|bindings| !bindings.is_empty());
-    let bindings = bindings.ok_or_else(|| Failure::new(format!("no public port '{wanted}' published for {container}")))?;
+    let bindings =
+        bindings.ok_or_else(|| Failure::new(format!("no public port '{wanted}' published for {container}")))?;
     Ok(bindings.iter().map(|b| format!("{}\n", address(&b.host_ip, &b.host_port))).collect())
 }
 

@@ -44,7 +44,11 @@ impl Run {
         let (ip, protocol) = (&self.key.0, self.key.1);
         let range =
             if self.first == self.last { self.first.to_string() } else { format!("{}-{}", self.first, self.last) };
-        if ip.is_empty() { format!("{range}/{protocol}") } else { format!("{}->{range}/{protocol}", address(ip, &range)) }
+        if ip.is_empty() {
+            format!("{range}/{protocol}")
+        } else {
+            format!("{}->{range}/{protocol}", address(ip, &range))
+        }
     }
 }
 

@@ -33,5 +33,6 @@ definition! {
 async fn restart(app: &App, flags: RestartFlags) -> Outcome {
     let options = StopOptions { signal: flags.signal, timeout: flags.timeout };
     let (client, options) = (app.client().await?, &options);
-    each(app, &flags.containers, |container| async move { Ok(client.container_restart(container, options).await?) }).await
+    each(app, &flags.containers, |container| async move { Ok(client.container_restart(container, options).await?) })
+        .await
 }

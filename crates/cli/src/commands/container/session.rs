@@ -163,8 +163,10 @@ async fn wait(app: &App, follow: &Follow<'_>, waiting: Waiting, done: &AtomicBoo
                 result = wait_again(app, follow).await;
             }
             Err(error) if error.kind() == Kind::NotFound && follow.removed => {
-                return Err(Failure::new("the container was removed while the engine restarted; its exit code is not known")
-                    .with_code(125));
+                return Err(Failure::new(
+                    "the container was removed while the engine restarted; its exit code is not known",
+                )
+                .with_code(125));
             }
             Err(error) => return Err(Failure::from(error).with_code(125)),
         }
@@ -187,7 +189,9 @@ async fn wait_again(app: &App, follow: &Follow<'_>) -> wharf_types::Result<WaitR
 /// The lowest eight bits, as for any process.
 pub fn exit_code(response: &WaitResponse) -> Outcome<u8> {
     if let Some(error) = response.error.as_ref().filter(|error| !error.message.is_empty()) {
-        return Err(Failure { origin: crate::failure::Origin::Engine, ..Failure::new(error.message.clone()) }.with_code(125));
+        return Err(
+            Failure { origin: crate::failure::Origin::Engine, ..Failure::new(error.message.clone()) }.with_code(125)
+        );
     }
     Ok(u8::try_from(response.status_code & 0xff).unwrap_or(125))
 }

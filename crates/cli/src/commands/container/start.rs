@@ -53,10 +53,9 @@ async fn start(app: &App, flags: StartFlags) -> Outcome {
         return attached(app, &flags, container).await;
     }
     let client = app.client().await?;
-    let code = each(app, &flags.containers, |container| async move {
-        Ok(client.container_start(container, None).await?)
-    })
-    .await?;
+    let code =
+        each(app, &flags.containers, |container| async move { Ok(client.container_start(container, None).await?) })
+            .await?;
     if code != 0 {
         return Err(Failure::new(format!("failed to start containers: {}", failed(app, &flags.containers).await)));
     }

@@ -74,7 +74,8 @@ async fn ls(app: &App, flags: LsFlags) -> Outcome {
         return Err(Failure::new("--tree is not supported yet"));
     }
     let given = flags.format.as_deref().unwrap_or_default();
-    let digests = format!("table {{{{.Repository}}}}\t{{{{.Tag}}}}\t{{{{.Digest}}}}\t{{{{.ID}}}}\t{CREATED}\t{{{{.Size}}}}");
+    let digests =
+        format!("table {{{{.Repository}}}}\t{{{{.Tag}}}}\t{{{{.Digest}}}}\t{{{{.ID}}}}\t{CREATED}\t{{{{.Size}}}}");
     let format = match given {
         "" | "table" if flags.quiet => "{{.ID}}",
         "" | "table" if flags.digests => &digests,
@@ -99,7 +100,8 @@ async fn ls(app: &App, flags: LsFlags) -> Outcome {
             rows.truncate(keep);
         }
     }
-    let text = format.render(&KIND, rows).map_err(|error| Failure::new(format!("failed to execute template: {error}")))?;
+    let text =
+        format.render(&KIND, rows).map_err(|error| Failure::new(format!("failed to execute template: {error}")))?;
     output::out(&text)?;
     Ok(0)
 }
@@ -119,7 +121,8 @@ fn names(image: &Summary, with_digests: bool) -> Vec<(String, String, String)> {
         }
         match digests.get(repository).filter(|_| with_digests) {
             Some(digests) => {
-                lines.extend(digests.iter().map(|digest| (repository.to_owned(), tag.to_owned(), (*digest).to_owned())));
+                lines
+                    .extend(digests.iter().map(|digest| (repository.to_owned(), tag.to_owned(), (*digest).to_owned())));
             }
             None => lines.push((repository.to_owned(), tag.to_owned(), none())),
         }
@@ -150,5 +153,8 @@ fn row(image: &Summary, repository: &str, tag: &str, digest: &str, short: bool) 
         .with("Containers", counted(image.containers))
         .with("VirtualSize", size::of(image.size))
         .with("SharedSize", sized(image.shared_size))
-        .with("UniqueSize", if image.shared_size < 0 { "N/A".to_owned() } else { size::of(image.size - image.shared_size) })
+        .with(
+            "UniqueSize",
+            if image.shared_size < 0 { "N/A".to_owned() } else { size::of(image.size - image.shared_size) },
+        )
 }

@@ -32,11 +32,8 @@ definition! {
 async fn prune(app: &App, flags: PruneFlags) -> Outcome {
     let mut filters = filters(&flags.filter)?;
     filters.add("dangling", if flags.all { "false" } else { "true" });
-    let what = if flags.all {
-        "all images without at least one container associated to them"
-    } else {
-        "all dangling images"
-    };
+    let what =
+        if flags.all { "all images without at least one container associated to them" } else { "all dangling images" };
     let question = format!("WARNING! This will remove {what}.\nAre you sure you want to continue?");
     if !flags.force && !output::confirm(&question)? {
         return Ok(0);

@@ -25,7 +25,8 @@ definition! {
 
 async fn tag(app: &App, flags: TagFlags) -> Outcome {
     let (source, target) = (&flags.words[0], &flags.words[1]);
-    let wrong = |why: String| Failure::new(format!("Error parsing reference: {target:?} is not a valid repository/tag: {why}"));
+    let wrong =
+        |why: String| Failure::new(format!("Error parsing reference: {target:?} is not a valid repository/tag: {why}"));
     let reference: Reference = target.parse().map_err(|error: wharf_types::ReferenceError| wrong(error.to_string()))?;
     if reference.digest().is_some() {
         return Err(Failure::new("refusing to create a tag with a digest reference"));

@@ -29,7 +29,8 @@ async fn completion(app: &App, flags: CompletionFlags) -> Outcome {
         "zsh" => clap_complete::Shell::Zsh,
         "fish" => clap_complete::Shell::Fish,
         other => {
-            return Err(Failure::new(format!("no completion for the shell {other:?}")).with_hint("there is one for bash, zsh and fish"));
+            return Err(Failure::new(format!("no completion for the shell {other:?}"))
+                .with_hint("there is one for bash, zsh and fish"));
         }
     };
     let mut script = Vec::new();

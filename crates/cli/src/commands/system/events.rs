@@ -40,15 +40,16 @@ async fn events(app: &App, flags: EventsFlags) -> Outcome {
     let template = match flags.format.as_deref().unwrap_or_default() {
         "" => None,
         "json" => Some(Template::parse("{{json .}}")?),
-        text => Some(Template::parse(text).map_err(|e| Failure::new(format!("Error parsing format: {e}")).with_code(64))?),
+        text => {
+            Some(Template::parse(text).map_err(|e| Failure::new(format!("Error parsing format: {e}")).with_code(64))?)
+        }
     };
     let now = jiff::Timestamp::now();
-    let point = |text: &Option<String>| text.as_deref().map(|text| time::timestamp(text, now)).transpose().map_err(Failure::new);
-    let options = EventOptions {
-        since: point(&flags.since)?,
-        until: point(&flags.until)?,
-        filters: filters(&flags.filter)?,
+    let point = |text: &Option<String>| {
+        text.as_deref().map(|text| time::timestamp(text, now)).transpose().map_err(Failure::new)
     };
+    let options =
+        EventOptions { since: point(&flags.since)?, until: point(&flags.until)?, filters: filters(&flags.filter)? };
     let mut events = app.client().await?.events(&options).await?;
     while let Some(event) = events.next().await {
         let event = event?;
@@ -66,7 +67,8 @@ async fn events(app: &App, flags: EventsFlags) -> Outcome {
 
 /// `TIME TYPE ACTION ID (NAME=VALUE, ...)`.
 fn describe(event: &Message) -> String {
-    let nanoseconds = if event.time_nano != 0 { i128::from(event.time_nano) } else { i128::from(event.time) * 1_000_000_000 };
+    let nanoseconds =
+        if event.time_nano != 0 { i128::from(event.time_nano) } else { i128::from(event.time) * 1_000_000_000 };
     let time = jiff::Timestamp::from_nanosecond(nanoseconds).map_or_else(
         |_| event.time.to_string(),
         |time| time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S.%9f%:z").to_string(),

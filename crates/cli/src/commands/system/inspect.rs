@@ -55,17 +55,31 @@ const TYPES: [(&str, Type); 4] =
 async fn inspect(app: &App, flags: InspectFlags) -> Outcome {
     let kind = match flags.kind.as_deref() {
         None => None,
-        Some("") => return Err(Failure::new("type is empty: must be one of \"container\", \"image\", \"network\" or \"volume\"")),
+        Some("") => {
+            return Err(Failure::new(
+                "type is empty: must be one of \"container\", \"image\", \"network\" or \"volume\"",
+            ));
+        }
         Some(name) => match TYPES.iter().find(|(n, _)| *n == name) {
             Some((_, kind)) => Some(*kind),
-            None => return Err(Failure::new(format!("unknown type: {name:?}: must be one of \"container\", \"image\", \"network\" or \"volume\""))),
+            None => {
+                return Err(Failure::new(format!(
+                    "unknown type: {name:?}: must be one of \"container\", \"image\", \"network\" or \"volume\""
+                )));
+            }
         },
     };
     inspect_all(app, &flags.objects, flags.format.as_deref(), kind, flags.size).await
 }
 
 /// Prints what is known about each object; those that are not there are reported, and make it fail in the end.
-pub async fn inspect_all(app: &App, objects: &[String], format: Option<&str>, kind: Option<Type>, size: bool) -> Outcome {
+pub async fn inspect_all(
+    app: &App,
+    objects: &[String],
+    format: Option<&str>,
+    kind: Option<Type>,
+    size: bool,
+) -> Outcome {
     let format = match format.unwrap_or_default() {
         "" => None,
         "json" => Some("{{json .}}".to_owned()),

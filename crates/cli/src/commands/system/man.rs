@@ -27,7 +27,8 @@ definition! {
 async fn man(app: &App, flags: ManFlags) -> Outcome {
     let folder = Path::new(&flags.folder[0]);
     std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(crate::tree::whole(app.name), folder)
-        .map_err(|error| Failure::new(format!("cannot write to {}: {}", folder.display(), crate::output::os_error(&error))))?;
+    clap_mangen::generate_to(crate::tree::whole(app.name), folder).map_err(|error| {
+        Failure::new(format!("cannot write to {}: {}", folder.display(), crate::output::os_error(&error)))
+    })?;
     Ok(0)
 }

@@ -40,7 +40,9 @@ definition! {
 async fn create(app: &App, flags: CreateFlags) -> Outcome {
     let name = match (flags.name, flags.volume.first()) {
         (Some(_), Some(_)) => {
-            return Err(Failure::new("conflicting options: cannot specify a volume-name through both --name and as a positional arg"));
+            return Err(Failure::new(
+                "conflicting options: cannot specify a volume-name through both --name and as a positional arg",
+            ));
         }
         (Some(name), None) => name,
         (None, name) => name.cloned().unwrap_or_default(),

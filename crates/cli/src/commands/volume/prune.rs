@@ -38,8 +38,9 @@ async fn prune(app: &App, flags: PruneFlags) -> Outcome {
         filters.add("all", "true");
     }
     let which = if flags.all { "all volumes" } else { "anonymous local volumes" };
-    let question =
-        format!("WARNING! This will remove {which} not used by at least one container.\nAre you sure you want to continue?");
+    let question = format!(
+        "WARNING! This will remove {which} not used by at least one container.\nAre you sure you want to continue?"
+    );
     if !flags.force && !output::confirm(&question)? {
         return Ok(0);
     }
