@@ -21,8 +21,6 @@ pub struct App {
 pub struct Globals {
     /// `--host`.
     pub host: Option<String>,
-    /// `--config`.
-    pub config: Option<String>,
     /// `--debug`.
     pub debug: bool,
 }
@@ -54,8 +52,10 @@ impl App {
             let line = failure.line();
             let text = match failure.origin {
                 crate::failure::Origin::Usage => format!("{line}\n"),
-                _ if self.name == "docker" && failure.code != 125 => format!("{line}\n"),
-                _ if self.name == "docker" => format!("docker: {line}\n"),
+                _ if self.name == "docker" => match failure.command {
+                    Some(command) => format!("docker: {line}\n\nRun 'docker {command} --help' for more information\n"),
+                    None => format!("{line}\n"),
+                },
                 _ => format!("{}: {}\n", self.name, failure.message),
             };
             crate::output::err(&text);

@@ -128,9 +128,22 @@ fn globals(program: &str, words: &[String]) -> Result<Line, Failure> {
         };
         match name {
             "-H" | "--host" => line.globals.host = Some(value()?),
-            "--config" => line.globals.config = Some(value()?),
-            "-c" | "--context" | "-l" | "--log-level" | "--tlscacert" | "--tlscert" | "--tlskey" => drop(value()?),
+            "--config" => drop(value()?),
+            "-c" | "--context" => {
+                let context = value()?;
+                if context != "default" {
+                    return Err(Failure::new(format!(
+                        "context {context:?} cannot be used: contexts are not supported yet"
+                    ))
+                    .with_hint("name the engine with --host"));
+                }
+            }
+            "-l" | "--log-level" => drop(value()?),
+            "--tlscacert" | "--tlscert" | "--tlskey" => drop(value()?),
             "-D" | "--debug" => line.globals.debug = attached != Some("false"),
+            "--tls" | "--tlsverify" if attached != Some("false") => {
+                return Err(Failure::new("connections with TLS are not supported yet"));
+            }
             "--tls" | "--tlsverify" => {}
             "-v" | "--version" => line.version = true,
             "-h" | "--help" => line.help = true,

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use crate::output;
 
+pub use flags::command;
+
 /// By which name the engine was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Called {

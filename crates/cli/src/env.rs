@@ -1,14 +1,11 @@
 //! Every environment variable that the command line looks at.
 
 use std::env;
-use std::path::PathBuf;
 
 /// Where the engine is; before [`DOCKER_HOST`].
 pub const WHARF_HOST: &str = "WHARF_HOST";
 /// Where the engine is, as for Docker.
 pub const DOCKER_HOST: &str = "DOCKER_HOST";
-/// Keeps the folder of the client's configuration; `~/.docker` otherwise.
-pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The platform for `run`, `create` and `import` where none is given.
 pub const DOCKER_DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// The mirror that `image bootstrap` takes its packages from.
@@ -24,19 +21,9 @@ pub fn of_user(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
-/// The person's home.
-pub fn home() -> Option<PathBuf> {
-    text("HOME").map(PathBuf::from)
-}
-
 /// The width of the terminal as the shell says it.
 pub fn columns() -> Option<usize> {
     text("COLUMNS")?.parse().ok()
-}
-
-/// The folder of the client's configuration.
-pub fn config_dir() -> Option<PathBuf> {
-    text(DOCKER_CONFIG).map(PathBuf::from).or_else(|| Some(home()?.join(".docker")))
 }
 
 /// How many sockets a service manager has handed to this very process (sd_listen_fds(3)).

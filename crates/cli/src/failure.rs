@@ -18,8 +18,8 @@ pub struct Failure {
     pub origin: Origin,
     /// The exit code.
     pub code: u8,
-    /// The kind, where an [`Error`] came first.
-    pub kind: Option<Kind>,
+    /// The command whose help is worth reading.
+    pub command: Option<&'static str>,
 }
 
 /// Where a failure comes from, which decides how its message begins.
@@ -36,17 +36,17 @@ pub enum Origin {
 impl Failure {
     /// A failure that the client itself found; exit code 1.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, origin: Origin::Client, code: 1, kind: None }
+        Self { message: message.into(), hint: None, origin: Origin::Client, code: 1, command: None }
     }
 
     /// A command line that makes no sense.
     pub fn usage(message: impl Into<String>, code: u8) -> Self {
-        Self { message: message.into(), hint: None, origin: Origin::Usage, code, kind: None }
+        Self { message: message.into(), hint: None, origin: Origin::Usage, code, command: None }
     }
 
     /// An exit code about which nothing is said, because all has been said.
     pub fn silent(code: u8) -> Self {
-        Self { message: String::new(), hint: None, origin: Origin::Client, code, kind: None }
+        Self { message: String::new(), hint: None, origin: Origin::Client, code, command: None }
     }
 
     /// What the person can do next.
@@ -60,6 +60,13 @@ impl Failure {
     #[must_use]
     pub fn with_code(mut self, code: u8) -> Self {
         self.code = code;
+        self
+    }
+
+    /// The command whose help is worth reading.
+    #[must_use]
+    pub fn of_command(mut self, command: &'static str) -> Self {
+        self.command = Some(command);
         self
     }
 
@@ -89,13 +96,7 @@ impl fmt::Display for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let origin = if error.kind() == Kind::Unavailable { Origin::Client } else { Origin::Engine };
-        Self {
-            message: error.chain(),
-            hint: error.hint().map(str::to_owned),
-            origin,
-            code: 1,
-            kind: Some(error.kind()),
-        }
+        Self { message: error.chain(), hint: error.hint().map(str::to_owned), origin, code: 1, command: None }
     }
 }
 

@@ -18,6 +18,10 @@ const GLOBALS: [(&str, &str); 4] = [
 
 /// Help of one command. `called` is the program and the command as typed.
 pub fn of_command(definition: &Definition, program: &str, called: &str) -> String {
+    command_in(definition, program, called, width())
+}
+
+fn command_in(definition: &Definition, program: &str, called: &str, width: usize) -> String {
     let mut out = format!("Usage:  {called} {}\n\n{}\n", definition.usage, definition.about);
     if definition.names.len() > 1 {
         let names: Vec<String> = definition.names.iter().map(|name| format!("{program} {name}")).collect();
@@ -26,7 +30,7 @@ pub fn of_command(definition: &Definition, program: &str, called: &str) -> Strin
     let flags = flags(&crate::usage::command(definition));
     if !flags.is_empty() {
         out.push_str("\nOptions:\n");
-        out.push_str(&two_columns(&flags, width()));
+        out.push_str(&two_columns(&flags, width));
     }
     out
 }
@@ -49,6 +53,10 @@ pub fn of_group(group: &str, program: &str) -> String {
 
 /// Help of the whole program.
 pub fn of_program(program: &str) -> String {
+    program_in(program, width())
+}
+
+fn program_in(program: &str, width: usize) -> String {
     let mut common = Vec::new();
     let mut rest = Vec::new();
     for definition in DEFINITIONS {
@@ -69,7 +77,7 @@ pub fn of_program(program: &str) -> String {
         commands(&common),
         commands(&groups),
         commands(&rest),
-        two_columns(&globals, width()),
+        two_columns(&globals, width),
     )
 }
 
@@ -142,4 +150,44 @@ fn width() -> usize {
     crate::env::columns()
         .or_else(|| crate::terminal::raw::size().map(|(_, columns)| usize::from(columns)))
         .unwrap_or(80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_of_every_command_reads_well() {
+        let mut all = program_in("wharf", 80);
+        for (group, _) in GROUPS {
+            all.push_str(&format!("\n=== wharf {group}\n\n{}", of_group(group, "wharf")));
+        }
+        for definition in DEFINITIONS {
+            let called = format!("wharf {}", definition.names[definition.names.len() - 1]);
+            all.push_str(&format!("\n=== {called}\n\n{}", command_in(definition, "wharf", &called, 80)));
+        }
+        insta::assert_snapshot!(all);
+    }
+
+    /// The list of Docker's flags is no part of this project; where it lies beside it, ours must be complete.
+    #[test]
+    fn every_flag_of_docker_is_there() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/spec/cli-flags.tsv");
+        let Ok(list) = std::fs::read_to_string(path) else {
+            return println!("SKIPPED: the list of docker's flags is not at {path}");
+        };
+        let mut missing = Vec::new();
+        for line in list.lines().skip(1) {
+            let mut columns = line.split('\t');
+            let (Some(command), Some(flag)) = (columns.next(), columns.next()) else { continue };
+            let name = command.trim_start_matches("docker ");
+            let Some(definition) = DEFINITIONS.iter().find(|d| d.names.contains(&name)) else { continue };
+            let known = crate::usage::command(definition);
+            let long = flag.trim_start_matches("--");
+            if !flag.is_empty() && long != "help" && !known.get_arguments().any(|arg| arg.get_long() == Some(long)) {
+                missing.push(format!("{command} {flag}"));
+            }
+        }
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 }

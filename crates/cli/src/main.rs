@@ -7,6 +7,7 @@ mod app;
 mod cli;
 mod commands;
 mod connect;
+mod copy;
 mod create;
 mod engine_main;
 mod env;

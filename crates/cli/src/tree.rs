@@ -26,7 +26,7 @@ pub fn whole(program: &'static str) -> Command {
             root = root.subcommand(usage::command(definition).name(*name));
         }
     }
-    root
+    root.subcommand(crate::engine_main::command().name("engine"))
 }
 
 #[cfg(test)]

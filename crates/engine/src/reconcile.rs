@@ -24,7 +24,7 @@ pub async fn run(services: &Services, containers: &Containers) -> Result<()> {
     let known: HashSet<String> = rows.iter().map(|row| row.id.clone()).collect();
     join_all(rows.into_iter().map(|row| take_over(services, containers, row))).await;
     let live = containers.any_live();
-    if live && let Err(error) = services.networks.repair().await {
+    if live && let Err(error) = services.networks.repair(containers.published_ports()).await {
         tracing::error!(error = %error.chain(), "networks could not be put in order");
     }
     sweep_orphans(services, known).await;

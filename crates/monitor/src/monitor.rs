@@ -39,6 +39,8 @@ pub(crate) struct Monitor {
     /// The first process's exit code.
     exit: Option<i32>,
     scratch: Vec<u8>,
+    /// Whether anything was done since the last [`Monitor::rest`].
+    restless: bool,
 }
 
 /// What belongs to the container beside its processes.
@@ -53,17 +55,16 @@ pub(crate) struct Container {
     pub started_at: String,
     /// Whether it has a PID namespace of its own, so that the kernel ends all of its processes with the first.
     pub own_pids: bool,
-    /// The adjustment that the OOM killer applies to processes which ask for none.
-    pub oom_score_adj: i32,
+    /// The adjustment of the OOM killer that this process had before it was protected, for processes which ask for none.
+    pub oom_score_adj: Option<i32>,
 }
 
 impl Monitor {
     /// Takes over a container that has just been started; `engine` is the connection that asked for it.
     pub(crate) fn new(run_dir: PathBuf, poll: Poll, listener: Listener, engine: Connection, running: Running) -> Self {
         let Running { session, sandbox, cgroup, mounts, started_at, own_pids } = running;
-        let oom_score_adj = crate::memory::protect();
         let container =
-            Container { sandbox: Some(sandbox), cgroup, _mounts: mounts, started_at, own_pids, oom_score_adj };
+            Container { sandbox: Some(sandbox), cgroup, _mounts: mounts, started_at, own_pids, oom_score_adj: None };
         Self {
             run_dir,
             poll,
@@ -77,12 +78,12 @@ impl Monitor {
             container,
             exit: None,
             scratch: Vec::new(),
+            restless: true,
         }
     }
 
     /// Serves until the container's first process has ended; its exit code.
     pub(crate) fn serve(&mut self) -> Result<i32> {
-        crate::memory::give_back();
         loop {
             if let Some(code) = self.exit {
                 return Ok(code);
@@ -115,21 +116,23 @@ impl Monitor {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let clock = !self.scratch.is_empty() || self.sessions.values().any(Session::needs_clock);
+        let clock = self.restless || self.sessions.values().any(Session::needs_clock);
         clock.then_some(TICK)
     }
 
-    /// Nothing happened for a while: gives back the memory that only work needs.
+    /// Nothing happened for a while: gives back the memory that only work needs. A container that ends at once is spared this.
     fn rest(&mut self) {
-        if self.scratch.is_empty() {
+        if !std::mem::take(&mut self.restless) {
             return;
         }
+        self.container.oom_score_adj.get_or_insert_with(crate::memory::protect);
         self.scratch = Vec::new();
         self.sessions.values_mut().filter_map(|session| session.log.as_mut()).for_each(crate::log::LogFile::shrink);
         crate::memory::give_back();
     }
 
     fn handle(&mut self, token: Token, flags: EventFlags) {
+        self.restless = true;
         match token {
             Token::Listener => self.accept(),
             Token::Connection(number) => self.connection(number, flags),

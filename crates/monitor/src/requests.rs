@@ -67,7 +67,7 @@ impl Monitor {
         if streams.is_some() && client.is_none() {
             return Err(missing("the client's connection"));
         }
-        process.oom_score_adj.get_or_insert(self.container.oom_score_adj);
+        process.oom_score_adj = process.oom_score_adj.or(self.container.oom_score_adj);
         let started_at = now();
         let mut session = self.launch(&process, streams.as_ref())?;
         if let (Some(streams), Some(client)) = (streams, client) {

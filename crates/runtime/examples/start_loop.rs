@@ -1,6 +1,6 @@
 //! Times the start of a container that runs `true`, step by step, against the least that a fork in new namespaces costs.
 //!
-//! `cargo run --profile release -p wharf-runtime --example start_loop -- ROUNDS`; needs root and /bin/busybox.
+//! `cargo run --release -p wharf-runtime --example start_loop -- ROUNDS`; needs root and /bin/busybox.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a measuring program
 
@@ -10,6 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use wharf_runtime::cgroup::Group;
 use wharf_runtime::spec::{Cgroup, ContainerSpec, Namespace, Namespaces, Process, Propagation, RootFs};
 use wharf_runtime::{Starting, Stdio, capabilities, exec, paths};
 use wharf_sys::process::{clone_process, execute, namespace};
@@ -36,6 +37,7 @@ fn main() {
         println!("{:>7} µs median {:>7} µs p10 {:>7} µs p90  {name}", at(50), at(10), at(90));
     }
     fs::remove_dir_all(&folder).unwrap();
+    Group::open("start-loop").and_then(|group| group.remove()).unwrap();
 }
 
 fn make_image(folder: &Path) {

@@ -51,10 +51,7 @@ async fn change(server: &Server, id: &str, action: &str, call: Call) -> Result<A
     let containers = server.engine.containers();
     let query = &call.query;
     match action {
-        "start" => {
-            server.attaching.settled(containers.find(id)?.record.id).await;
-            containers.start(id).await?;
-        }
+        "start" => containers.start(id).await?,
         "stop" => containers.stop(id, query.option("signal"), query.number("t")?).await?,
         "restart" => containers.restart(id, query.option("signal"), query.number("t")?).await?,
         "kill" => containers.kill(id, query.option("signal")).await?,

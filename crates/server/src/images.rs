@@ -87,7 +87,7 @@ fn import_options(query: &Query) -> Result<ImportOptions> {
     Ok(ImportOptions {
         reference: reference(query.text("repo"), query.text("tag"))?,
         changes: query.all("changes").map(str::to_owned).collect(),
-        message: query.text("message").to_owned(),
+        message: query.option("message").unwrap_or("Imported from -").to_owned(),
         platform: platform.map_err(|error| Error::invalid(error.to_string()))?,
     })
 }

@@ -8,7 +8,6 @@
 //! (`hijack`), so that they outlive the engine.
 
 mod archive;
-mod attaching;
 mod containers;
 mod downgrade;
 mod events;
@@ -40,7 +39,6 @@ pub use listener::{Host, Listener};
 /// What the functions that answer requests work with.
 pub(crate) struct Server {
     pub(crate) engine: Engine,
-    pub(crate) attaching: attaching::Attaching,
 }
 
 /// Answers requests on all listeners until `shutdown` is ready.
@@ -48,7 +46,7 @@ pub(crate) struct Server {
 /// Sockets are closed and their files removed when this returns. Requests that are being answered then end with the
 /// runtime; what they asked for goes on in the engine as far as it must.
 pub async fn serve(engine: Engine, listeners: Vec<Listener>, shutdown: impl Future<Output = ()>) {
-    let server = Arc::new(Server { engine, attaching: attaching::Attaching::default() });
+    let server = Arc::new(Server { engine });
     let mut loops = JoinSet::new();
     for listener in listeners {
         tracing::info!(%listener, "the API is served");

@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use wharf_api::ApiVersion;
 use wharf_api::system::header as names;
-use wharf_types::{Error, Result};
+use wharf_types::{Error, Kind, Result};
 
 use crate::listener::Listener;
 use crate::request::{self, Call, Path};
@@ -92,7 +92,7 @@ async fn respond(handler: &impl Handler, request: Request<Incoming>) -> Result<A
 }
 
 fn refuse(error: &Error, method: &Method, path: &str) -> Answer {
-    if error.kind().http_status() >= 500 {
+    if error.kind().http_status() >= 500 && error.kind() != Kind::NotImplemented {
         tracing::error!(%method, path, error = error.chain(), "a request failed");
     }
     response::error(error)

@@ -23,16 +23,9 @@ pub(crate) async fn attach(server: &Server, id: &str, call: Call) -> Result<Answ
     if !query.flag("stream") {
         return Err(Error::invalid("nothing to attach: neither logs nor stream was asked for"));
     }
-    let container = server.engine.containers().find(id)?.record.id;
     let ticket = server.engine.containers().attach(id, &options)?;
     let content_type = content_type(call.version, ticket.tty);
-    let on_the_way = server.attaching.begin(container);
-    let connect = async move |connection: Connection| {
-        let result = ticket.connect(connection).await;
-        drop(on_the_way);
-        result
-    };
-    join(call, options.stdin, content_type, connect).await
+    join(call, options.stdin, content_type, |connection: Connection| ticket.connect(connection)).await
 }
 
 /// Connects the client by upgrade or, where it does not ask for one, by relay.

@@ -186,9 +186,10 @@ fn is_component(text: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let ends_well = |b: Option<&u8>| b.is_some_and(|b| alphanumeric(*b));
     let bytes = text.as_bytes();
-    let separators_are_valid = bytes.split(|b| alphanumeric(*b)).filter(|run| !run.is_empty()).all(|run| {
-        matches!(run, b"." | b"_" | b"__") || run.iter().all(|b| *b == b'-')
-    });
+    let separators_are_valid = bytes
+        .split(|b| alphanumeric(*b))
+        .filter(|run| !run.is_empty())
+        .all(|run| matches!(run, b"." | b"_" | b"__") || run.iter().all(|b| *b == b'-'));
     ends_well(bytes.first()) && ends_well(bytes.last()) && separators_are_valid
 }
 
@@ -257,7 +258,9 @@ mod tests {
     #[test]
     fn what_breaks_the_grammar_is_refused() {
         let id = "a".repeat(64);
-        for text in ["", ":", "a:", "a::b", "-a", "a/", "/a", "a//b", "a..b", "a___b", "a b", "a:t t", "a@sha256:12", "A", &id] {
+        for text in
+            ["", ":", "a:", "a::b", "-a", "a/", "/a", "a//b", "a..b", "a___b", "a b", "a:t t", "a@sha256:12", "A", &id]
+        {
             assert!(text.parse::<Reference>().is_err(), "{text}");
         }
         assert_eq!("Web".parse::<Reference>(), Err(ReferenceError::UpperCase("Web".into())));

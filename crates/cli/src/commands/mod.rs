@@ -60,6 +60,7 @@ pub const GROUPS: &[(&str, &str)] = &[
 /// Every command.
 pub const DEFINITIONS: &[&Definition] = &[
     &container::attach::DEFINITION,
+    &container::cp::DEFINITION,
     &container::create::DEFINITION,
     &container::diff::DEFINITION,
     &container::exec::DEFINITION,
@@ -82,6 +83,7 @@ pub const DEFINITIONS: &[&Definition] = &[
     &container::unpause::DEFINITION,
     &container::update::DEFINITION,
     &container::wait::DEFINITION,
+    &image::bootstrap::DEFINITION,
     &image::history::DEFINITION,
     &image::import::DEFINITION,
     &image::inspect::DEFINITION,

@@ -41,7 +41,7 @@ pub fn build(
         volume_driver: text(&flags.volume_driver),
         volumes_from: list(&flags.volumes_from),
         annotations: flags.annotation.iter().map(|text| pair(text)).collect(),
-        cap_add: list(&security::capabilities(&flags.cap_add)),
+        cap_add: list(&security::added_capabilities(&flags.cap_add)),
         cap_drop: list(&security::capabilities(&flags.cap_drop)),
         cgroupns_mode,
         dns: flags.dns.clone().into(),

@@ -81,6 +81,9 @@ fn add_flags(first: &mut Attachment, flags: &ContainerFlags) -> Result<(), Strin
 }
 
 fn check(network: &Attachment, several: bool) -> Result<(), String> {
+    if !network.mac_address.is_empty() {
+        host::mac_address(&network.mac_address)?;
+    }
     if network.target.is_empty() {
         return Err("no name set for network".into());
     }

@@ -7,7 +7,7 @@ use wharf_api::{Empty, List, Map};
 
 use super::flags::ContainerFlags;
 use super::{host_config, networks};
-use crate::grammar::{env_file, host, port, volume};
+use crate::grammar::{env_file, port, volume};
 
 /// Everything that `POST /containers/create` takes.
 #[derive(Debug)]
@@ -53,8 +53,8 @@ pub fn build(flags: &ContainerFlags, image: &str, command: &[String], current: &
     let (mode, networking) = networks::plan(flags)?;
     let host = host_config::build(flags, &volumes, &published, mode)?;
     let body = CreateRequest { config, host_config: Some(host), networking_config: Some(networking) };
-    let platform = host::platform(flags.platform.as_deref().unwrap_or_default())?;
-    Ok(Create { body, name: flags.name.clone().filter(|name| !name.is_empty()), platform })
+    let name = flags.name.clone().filter(|name| !name.is_empty());
+    Ok(Create { body, name, platform: String::new() })
 }
 
 /// Which streams the client connects to.

@@ -135,9 +135,7 @@ pub fn gpus(text: &str) -> Result<DeviceRequest, String> {
     if request.count == 0 && request.device_ids.is_empty() {
         request.count = 1;
     }
-    if !capabilities.iter().any(|c| c == "gpu") {
-        capabilities.push("gpu".into());
-    }
+    capabilities.push("gpu".into());
     request.capabilities = vec![capabilities].into();
     if request.options.is_null() {
         request.options = wharf_api::Map::empty();

@@ -28,7 +28,7 @@ pub fn search_domain(text: &str) -> Result<String, String> {
     let domain = text.trim();
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -94,19 +94,16 @@ pub fn platform(text: &str) -> Result<String, String> {
     if parts.len() > 3 {
         return fail("cannot parse platform specifier");
     }
-    let known = |name: &str| {
-        [
-            "linux", "windows", "darwin", "freebsd", "amd64", "x86_64", "arm64", "aarch64", "arm", "armhf", "armel",
-            "386", "i386",
-        ]
-        .into_iter()
-        .chain(["ppc64le", "s390x", "riscv64", "mips64le", "mips64", "loong64"])
-        .any(|k| k == name)
-    };
-    if parts.len() == 1 && !known(parts[0]) {
-        return fail("unknown operating system or architecture");
+    const ARCHITECTURES: [&str; 12] =
+        ["amd64", "x86_64", "arm64", "aarch64", "arm", "armhf", "armel", "386", "i386", "ppc64le", "s390x", "riscv64"];
+    match parts.as_slice() {
+        ["linux" | "windows" | "darwin" | "freebsd"] => {
+            Ok(format!("{lower}/{}", wharf_types::Platform::host().architecture))
+        }
+        [architecture] if ARCHITECTURES.contains(architecture) => Ok(format!("linux/{architecture}")),
+        [_] => fail("unknown operating system or architecture"),
+        _ => Ok(lower),
     }
-    Ok(lower)
 }
 
 #[cfg(test)]

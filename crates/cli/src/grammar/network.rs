@@ -42,7 +42,7 @@ pub fn parse(text: &str) -> Result<Attachment, String> {
             "alias" => network.aliases.push(value.to_owned()),
             "ip" => network.ipv4 = value.to_owned(),
             "ip6" => network.ipv6 = value.to_owned(),
-            "mac-address" => network.mac_address = super::host::mac_address(value)?,
+            "mac-address" => network.mac_address = value.to_owned(),
             "link-local-ip" => network.link_local.push(value.to_owned()),
             "driver-opt" => {
                 let pair = value.split_once('=').ok_or("invalid key value pair format in driver options")?;

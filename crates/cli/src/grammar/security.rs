@@ -57,7 +57,13 @@ fn compact(json: &str) -> String {
     out
 }
 
-/// Capabilities in the form `CAP_NAME`, sorted, each once; `ALL` alone where it is among them.
+/// Capabilities to add: as [`capabilities`], but `ALL` says it all.
+pub fn added_capabilities(texts: &[String]) -> Vec<String> {
+    let names = capabilities(texts);
+    if names.iter().any(|name| name == "ALL") { vec!["ALL".into()] } else { names }
+}
+
+/// Capabilities in the form `CAP_NAME`, sorted, each once.
 pub fn capabilities(texts: &[String]) -> Vec<String> {
     let mut names: Vec<String> = texts
         .iter()
@@ -66,7 +72,7 @@ pub fn capabilities(texts: &[String]) -> Vec<String> {
         .collect();
     names.sort();
     names.dedup();
-    if names.iter().any(|name| name == "ALL") { vec!["ALL".into()] } else { names }
+    names
 }
 
 #[cfg(test)]
@@ -92,6 +98,7 @@ mod tests {
     fn capabilities_are_spelled_out() {
         let given = |names: &[&str]| capabilities(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
         assert_eq!(given(&["cap_sys_admin", "SYS_admin", "net_raw"]), ["CAP_NET_RAW", "CAP_SYS_ADMIN"]);
-        assert_eq!(given(&["foo", "all"]), ["ALL"]);
+        assert_eq!(given(&["foo", "all"]), ["ALL", "CAP_FOO"]);
+        assert_eq!(added_capabilities(&["foo".into(), "all".into()]), ["ALL"]);
     }
 }

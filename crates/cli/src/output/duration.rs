@@ -29,12 +29,6 @@ pub fn go_time(unix_seconds: i64) -> String {
     time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }
 
-/// The Unix time of an RFC 3339 text; `None` for Docker's "never" (year 1) and for what is no time.
-pub fn parse_rfc3339(text: &str) -> Option<i64> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    (time.as_second() > 0).then(|| time.as_second())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,7 +55,5 @@ mod tests {
         ] {
             assert_eq!(human(seconds), expected);
         }
-        assert_eq!(parse_rfc3339("0001-01-01T00:00:00Z"), None);
-        assert_eq!(parse_rfc3339("2023-11-14T22:13:20.5Z"), Some(1_700_000_000));
     }
 }

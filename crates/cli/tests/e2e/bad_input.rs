@@ -79,7 +79,7 @@ fn port_in_use() {
     clear(&output, &port);
     engine.cli(&["run", "-d", "--name", "one", "-p", "127.0.0.1::80", "busybox:test", "sleep", "1000"]).ok();
     let taken = format!("127.0.0.1:{}:80", crate::network::published(&engine, "one"));
-    clear(&engine.cli(&["run", "--rm", "-p", &taken, "busybox:test", "true"]).exits(125), "in use");
+    clear(&engine.cli(&["run", "--rm", "-p", &taken, "busybox:test", "true"]).exits(125), "port is already allocated");
     engine.finish();
 }
 

@@ -74,7 +74,7 @@ fn a_container_reaches_a_server_on_the_host() {
         stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nfrom the host\n").unwrap();
         peer
     });
-    let output = engine.cli(&["run", "--rm", "busybox:test", "wget", "-T", "10", "-q", "-O", "-", &url]).ok();
+    let output = engine.cli(&["run", "--rm", "busybox:test", "wget", "-q", "-O", "-", &url]).ok();
     assert_eq!(output.stdout, "from the host\n");
     let network = engine.subnet().address(0).to_string();
     assert!(server.join().unwrap().ip().to_string().starts_with(network.strip_suffix('0').unwrap()));
@@ -88,7 +88,7 @@ fn containers_reach_each_other() {
     let address = engine.get("/containers/web/json")["NetworkSettings"]["Networks"]["bridge"]["IPAddress"].clone();
     let url = format!("http://{}/index.html", address.as_str().unwrap());
     fetch_until_there(address.as_str().unwrap(), 80);
-    let output = engine.cli(&["run", "--rm", "busybox:test", "wget", "-T", "10", "-q", "-O", "-", &url]).ok();
+    let output = engine.cli(&["run", "--rm", "busybox:test", "wget", "-q", "-O", "-", &url]).ok();
     assert_eq!(output.stdout, "hello from inside\n");
     engine.finish();
 }
@@ -118,7 +118,7 @@ fn a_published_port_answers_to_another_machine() {
     let url = format!("http://{}:{}/index.html", neighbour.host(), published(&engine, "web"));
     let busybox = wharf_testkit::golden::busybox_path().to_str().unwrap();
     wait::until("the page is served to the neighbour", || {
-        let output = neighbour.run(busybox, &["wget", "-T", "5", "-q", "-O", "-", &url]);
+        let output = neighbour.run("timeout", &["5", busybox, "wget", "-q", "-O", "-", &url]);
         (output.stdout == b"hello from inside\n").then_some(())
     });
     engine.finish();
@@ -136,7 +136,7 @@ fn a_port_of_127_0_0_1_is_closed_to_others() {
     fetch_until_there("127.0.0.1", port);
     let url = format!("http://{}:{port}/index.html", neighbour.host());
     let busybox = wharf_testkit::golden::busybox_path().to_str().unwrap();
-    assert!(!neighbour.run(busybox, &["wget", "-T", "3", "-q", "-O", "-", &url]).status.success());
+    assert!(!neighbour.run("timeout", &["3", busybox, "wget", "-q", "-O", "-", &url]).status.success());
     engine.finish();
 }
 

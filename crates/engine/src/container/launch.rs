@@ -7,7 +7,7 @@ use wharf_monitor::Newborn;
 use wharf_monitor::protocol::Streams;
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::spec::Resources;
-use wharf_types::{Error, Result, ResultExt};
+use wharf_types::{Error, Kind, Result, ResultExt};
 
 use super::owner::Live;
 use super::record::{NetworkMode, Record};
@@ -22,9 +22,20 @@ pub async fn plan(services: &Services, record: &Record) -> Result<SandboxPlan> {
     };
     let ports = record.port_requests()?;
     let sysctls = record.network_sysctls();
-    services.networks.plan(record.id, &network, &ports, sysctls).await.with_context(|| {
-        format!("driver failed programming external connectivity on endpoint {} ({})", record.name, record.id)
-    })
+    services.networks.plan(record.id, &network, &ports, sysctls).await
+}
+
+/// A port that is taken, as Docker reports it: with the endpoint, and as a failure of the host.
+pub fn docker_wording(record: &Record, error: Error) -> Error {
+    if error.kind() != Kind::Conflict {
+        return error;
+    }
+    let sentence = "driver failed programming external connectivity on endpoint";
+    let wrapped = Error::system(format!("{sentence} {} ({}): {}", record.name, record.id, error.chain()));
+    match error.hint() {
+        Some(hint) => wrapped.with_hint(hint),
+        None => wrapped,
+    }
 }
 
 /// Makes the monitor and, through it, the container; answers the connection, the process id and the time of the start.

@@ -36,6 +36,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use wharf_api::container::{PruneReport, UpdateRequest, UpdateResponse};
 use wharf_api::filters::Filters;
+use wharf_network::plan::{PortPlan, SandboxPlan};
 use wharf_types::{Error, Id, Result};
 
 use crate::services::Services;
@@ -332,6 +333,15 @@ impl Containers {
                 });
             }
         }
+    }
+
+    /// The ports that containers which live have published.
+    pub(crate) fn published_ports(&self) -> Vec<PortPlan> {
+        let of = |entry: &Entry| match entry.snapshot.borrow().state.sandbox() {
+            Some(SandboxPlan::Own { ports, .. }) => ports.clone(),
+            _ => Vec::new(),
+        };
+        self.directory.all().iter().flat_map(of).collect()
     }
 
     /// Whether any container lives.

@@ -96,6 +96,8 @@ pub struct ExecRequest {
 /// What an owner tells about execs; the exec registry listens.
 pub type ExecEnded = Arc<dyn Fn(&str, i32) + Send + Sync>;
 
+/// How often a start is tried with other ports, where the choice is the engine's.
+const PORT_ATTEMPTS: usize = 3;
 /// How long a monitor may take to clear the network and the cgroup after its container's end.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -199,7 +201,7 @@ impl Owner {
         if let Some(monitor) = self.last_monitor.take() {
             teardown::await_monitor(monitor, &self.services.config.monitor_dir(self.record().id)).await?;
         }
-        match self.launch().await {
+        match self.launch_with_free_ports().await {
             Ok(()) => {
                 self.save_later();
                 self.tell("start", []);
@@ -210,6 +212,17 @@ impl Owner {
                 Err(error)
             }
         }
+    }
+
+    /// A port that was left to the engine may be taken by a program of the host in the very moment: then another one.
+    async fn launch_with_free_ports(&mut self) -> Result<()> {
+        for _ in 0..PORT_ATTEMPTS {
+            match self.launch().await {
+                Err(error) if error.kind() == Kind::Conflict && self.record().has_dynamic_ports() => self.settle().await,
+                other => return other.map_err(|error| launch::docker_wording(&self.record(), error)),
+            }
+        }
+        self.launch().await
     }
 
     async fn launch(&mut self) -> Result<()> {

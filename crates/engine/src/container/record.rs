@@ -171,6 +171,11 @@ impl Record {
         Ok(requests)
     }
 
+    /// Whether the engine chooses any of the host's ports.
+    pub fn has_dynamic_ports(&self) -> bool {
+        self.port_requests().is_ok_and(|requests| requests.iter().any(|request| request.host_ports.is_none()))
+    }
+
     /// What every event about the container carries.
     pub fn event_attributes(&self) -> Vec<(String, String)> {
         let own = [("image".to_owned(), self.config.image.clone()), ("name".to_owned(), self.name.clone())];

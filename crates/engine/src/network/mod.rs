@@ -164,13 +164,18 @@ impl Networks {
         tables.ports.release(container);
     }
 
-    /// Puts the kernel in order for the containers that live, after a restart of the engine: bridges, rules, ports.
-    pub(crate) async fn repair(&self) -> Result<()> {
+    /// Puts the kernel in order for the containers that live, after a restart of the engine: bridges, rules, and exactly
+    /// these published ports.
+    pub(crate) async fn repair(&self, ports: Vec<PortPlan>) -> Result<()> {
         let used: Vec<Id> = self.tables().held.values().flatten().map(|(network, _)| *network).collect();
         for network in used {
             self.make_ready(network).await?;
         }
-        Ok(())
+        let firewall = self.inner.ready.lock().await.firewall.clone();
+        match firewall {
+            Some(firewall) => crate::blocking(move || firewall.reconcile(&ports)).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes bridges and rules; only when no container lives.

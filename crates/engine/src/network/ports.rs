@@ -100,7 +100,7 @@ impl PortTable {
 
 fn taken(request: &PortRequest, first: u16, last: u16, holder: Option<Id>) -> Error {
     let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
-    let error = Error::system(format!("Bind for {}:{range} failed: port is already allocated", request.host_ip));
+    let error = Error::conflict(format!("Bind for {}:{range} failed: port is already allocated", request.host_ip));
     match holder {
         Some(id) => error.with_hint(format!("container {} holds it; choose another host port", id.short())),
         None => error.with_hint("a program of the host holds it; choose another host port"),

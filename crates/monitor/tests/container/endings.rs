@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wharf_monitor::protocol::Event;
+use wharf_monitor::protocol::{Event, LogPlan};
 use wharf_monitor::{Handle, read_exit};
 use wharf_types::Kind;
 
@@ -89,15 +89,24 @@ async fn much_output_is_logged_completely() {
 }
 
 #[tokio::test]
+async fn rotated_logs_are_compressed_and_read_back() {
+    let Some(mut fixture) = fixture(&["seq", "1", "20000"]) else { return };
+    let LogPlan::JsonFile { max_size, max_files, compress, .. } = &mut fixture.spec.log else { unreachable!() };
+    (*max_size, *max_files, *compress) = (Some(300_000), 100, true);
+    let fixture = fixture.start(vec![]).await.expect_end(0).await;
+    let expected: String = (1..=20_000).map(|number| format!("{number}\n")).collect();
+    assert!(fixture.log() == expected);
+    let names = std::fs::read_dir(fixture.run_dir().parent().unwrap()).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().any(|name| name == "log.1.gz"), "{names:?}");
+    assert!(!names.iter().any(|name| name == "log.1" || name.ends_with(".tmp")), "{names:?}");
+}
+
+#[tokio::test]
 async fn a_full_disk_does_not_stop_the_container() {
     let Some(mut fixture) = fixture(&["sh", "-c", "seq 1 1000; exit 4"]) else { return };
-    fixture.spec.log = wharf_monitor::protocol::LogPlan::JsonFile {
-        path: "/dev/full".into(),
-        max_size: None,
-        max_files: 1,
-        compress: false,
-        attrs: vec![],
-    };
+    fixture.spec.log =
+        LogPlan::JsonFile { path: "/dev/full".into(), max_size: None, max_files: 1, compress: false, attrs: vec![] };
     let exit = fixture.start(vec![]).await.end().await;
     assert_eq!(exit.code, 4);
     assert!(

@@ -1,5 +1,6 @@
 //! Starts that fail leave nothing, and a monitor that does not answer is not waited for.
 
+use rustix::process::{Pid, Signal, kill_process};
 use wharf_monitor::protocol::LogPlan;
 use wharf_monitor::{Handle, read_exit};
 use wharf_types::Kind;
@@ -28,6 +29,37 @@ async fn a_log_that_cannot_be_opened_is_a_clear_failure() {
     assert!(error.to_string().starts_with("cannot open the log file"), "{error}");
     assert!(error.hint().is_some());
     fixture.assert_no_cgroup();
+}
+
+#[tokio::test]
+async fn a_monitor_that_is_stopped_is_unavailable() {
+    let Some(fixture) = fixture(&["sleep", "1000"]) else { return };
+    let running = fixture.start(vec![]).await;
+    let monitor = Pid::from_raw(running.monitor).unwrap();
+    kill_process(monitor, Signal::STOP).unwrap();
+    // The clock jumps to the time limit as soon as nothing else can happen.
+    tokio::time::pause();
+    let error = running.handle.status().await.unwrap_err();
+    tokio::time::resume();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(error.hint().is_some());
+    kill_process(monitor, Signal::CONT).unwrap();
+    running.handle.status().await.unwrap();
+    running.handle.signal(None, 9).await.unwrap();
+    running.expect_end(137).await;
+}
+
+#[tokio::test]
+async fn no_signal_but_the_last_ends_a_monitor() {
+    let Some(fixture) = fixture(&["sleep", "1000"]) else { return };
+    let running = fixture.start(vec![]).await;
+    let monitor = Pid::from_raw(running.monitor).unwrap();
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::PIPE, Signal::USR1] {
+        kill_process(monitor, signal).unwrap();
+    }
+    running.handle.status().await.unwrap();
+    running.handle.signal(None, 9).await.unwrap();
+    running.expect_end(137).await;
 }
 
 #[tokio::test]

@@ -29,9 +29,8 @@ const LONGEST: usize = 4096;
 
 /// Compiles a policy. Calls of an architecture that it does not know end the process.
 pub(super) fn compile(policy: &Policy) -> Result<Vec<Instruction>> {
-    let mut code = Backwards::default();
-    let foreign = code.answer(KILL_PROCESS);
-    let mut other = foreign;
+    let mut code = Backwards(Vec::with_capacity(1024));
+    let mut other = code.answer(KILL_PROCESS);
     for rules in policy.arches.iter().rev().filter(|rules| rules.arch != Arch::X32) {
         let mut inside = search(&mut code, policy, rules);
         if rules.arch == Arch::X86_64 {
@@ -161,7 +160,6 @@ fn masked(code: &mut Backwards, arch: Arch, offset: u32, mask: u64, value: u64, 
 }
 
 /// A program that grows at its beginning. A label is how far an instruction is from the program's end.
-#[derive(Default)]
 struct Backwards(Vec<Instruction>);
 
 type Label = usize;

@@ -47,9 +47,16 @@ pub(super) fn policy(capabilities: u64) -> Policy {
 }
 
 fn rules(arch: Arch, capabilities: u64) -> Vec<(u32, Rules)> {
-    let rule = |row: &Syscall| Some((arch.number(row)?, judge(row.verdict, capabilities)?));
-    let mut rules: Vec<_> = SYSCALLS.iter().filter_map(rule).collect();
-    rules.sort_unstable_by_key(|(number, _)| *number);
+    // Sorted as plain integers, which is much faster than moving rules around: number above, row below.
+    let row_at = |(index, row)| Some(u64::from(arch.number(row)?) << 32 | index as u64);
+    let mut order: Vec<u64> = SYSCALLS.iter().enumerate().filter_map(row_at).collect();
+    order.sort_unstable();
+    let rule = |packed: u64| {
+        let row: &Syscall = &SYSCALLS[packed as u32 as usize];
+        Some(((packed >> 32) as u32, judge(row.verdict, capabilities)?))
+    };
+    let mut rules = Vec::with_capacity(order.len());
+    rules.extend(order.into_iter().filter_map(rule));
     rules
 }
 

@@ -3,22 +3,33 @@
 use std::path::{Path, PathBuf};
 
 /// Folders that hold one entry for each container, volume or transfer, and are empty where there is none.
-const EMPTY_IN_ROOT: [&str; 2] = ["containers", "content/ingest"];
+const EMPTY_IN_ROOT: [&str; 3] = ["containers", "content/ingest", "layers"];
 const EMPTY_IN_RUN: [&str; 1] = ["c"];
+/// Folders of a store itself; those that hold what is being made or removed must be empty too.
+const FURNITURE: [&str; 3] = [".trash", "ingest", "sha256"];
 
-/// What is left in folders that should be empty by now, and temporary files that nobody finished.
+/// What is left in folders that should be empty by now, and what is half-made or half-removed.
 pub(super) fn stray(root: &Path, run: &Path) -> Vec<String> {
     let folders =
         EMPTY_IN_ROOT.iter().map(|name| root.join(name)).chain(EMPTY_IN_RUN.iter().map(|name| run.join(name)));
-    let mut found: Vec<PathBuf> = folders.flat_map(|folder| entries(&folder)).collect();
-    let half_made = entries(&root.join("layers/sha256")).into_iter().chain(entries(&root.join("layers")));
-    found.extend(half_made.filter(|path| is_temporary(path)));
+    let found: Vec<PathBuf> = folders.flat_map(|folder| strays_in(&folder)).collect();
     found.iter().map(|path| format!("file {}", path.display())).collect()
 }
 
-fn is_temporary(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    name.starts_with('.') || name.contains("tmp")
+fn strays_in(folder: &Path) -> Vec<PathBuf> {
+    let (furniture, mut strays): (Vec<_>, Vec<_>) = entries(folder).into_iter().partition(|path| is_furniture(path));
+    for path in furniture.iter().filter(|path| !path.ends_with("sha256")) {
+        strays.extend(entries(path));
+    }
+    strays
+}
+
+fn is_furniture(path: &Path) -> bool {
+    FURNITURE.contains(&name_of(path).as_str())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

@@ -40,17 +40,15 @@ async fn create(app: &App, flags: CreateFlags) -> Outcome {
 }
 
 /// The request for what the flags ask; what is wrong with them is answered as Docker does, with exit code 125.
-pub fn plan(app: &App, flags: &ContainerFlags, image: &str, command: &[String], verb: &str) -> Outcome<Create> {
+pub fn plan(app: &App, flags: &ContainerFlags, image: &str, command: &[String], verb: &'static str) -> Outcome<Create> {
     let current = std::env::current_dir().unwrap_or_else(|_| "/".into());
-    let refuse = |message: String| {
-        let text = format!("{}: {message}\n\nRun '{} {verb} --help' for more information", app.name, app.name);
-        Failure::usage(text, 125)
-    };
+    let refuse = |message: String| Failure::new(message).with_code(125).of_command(verb);
     let mut create = request::build(flags, image, command, &current).map_err(refuse)?;
+    create.platform = flags.platform.clone().unwrap_or_default();
     if create.platform.is_empty() {
-        let platform = env::text(env::DOCKER_DEFAULT_PLATFORM).unwrap_or_default();
-        create.platform = crate::grammar::host::platform(&platform).map_err(refuse)?;
+        create.platform = env::text(env::DOCKER_DEFAULT_PLATFORM).unwrap_or_default();
     }
+    create.platform = crate::grammar::host::platform(&create.platform).map_err(Failure::new)?;
     if flags.use_api_socket {
         add_socket(app, &mut create)?;
     }
@@ -60,7 +58,7 @@ pub fn plan(app: &App, flags: &ContainerFlags, image: &str, command: &[String], 
 /// `--use-api-socket`: the engine's socket appears where programs in the container look for it.
 fn add_socket(app: &App, create: &mut Create) -> Outcome<()> {
     let wharf_client::Endpoint::Unix(path) = app.place()?.endpoint else {
-        return Err(Failure::new("--use-api-socket needs an engine on a unix socket").with_code(125));
+        return Err(Failure::new("--use-api-socket needs an engine on a unix socket"));
     };
     if let Some(host) = &mut create.body.host_config {
         host.mounts.push(wharf_api::container::Mount {
@@ -94,7 +92,7 @@ pub async fn make(app: &App, flags: &ContainerFlags, create: &Create) -> Outcome
         }
         other => other,
     };
-    let created = created.map_err(|error| Failure::from(error).with_code(125))?;
+    let created = created?;
     for warning in &created.warnings {
         output::err(&format!("WARNING: {warning}\n"));
     }
@@ -107,7 +105,6 @@ pub async fn make(app: &App, flags: &ContainerFlags, create: &Create) -> Outcome
 fn with_ways_out(failure: Failure, app: &App) -> Failure {
     let hint =
         format!("make an image with '{0} image bootstrap', or bring one in with '{0} load' or '{0} import'", app.name);
-    let failure = failure.with_code(125);
     if failure.hint.is_some() { failure } else { failure.with_hint(hint) }
 }
 
@@ -149,19 +146,18 @@ impl CidFile {
             Ok(_) => Ok(Self { path: path.to_owned(), written: std::cell::Cell::new(false) }),
             Err(error) if error.kind() == AlreadyExists => {
                 let other = "make sure the other container isn't running or delete";
-                Err(Failure::new(format!("container ID file found, {other} {path}")).with_code(125))
+                Err(Failure::new(format!("container ID file found, {other} {path}")))
             }
             Err(error) => {
                 let why = output::os_error(&error);
-                Err(Failure::new(format!("failed to create the container ID file: open {path}: {why}")).with_code(125))
+                Err(Failure::new(format!("failed to create the container ID file: open {path}: {why}")))
             }
         }
     }
 
     fn write(&self, id: &str) -> Outcome<()> {
-        std::fs::write(&self.path, id).map_err(|error| {
-            Failure::new(format!("failed to write {}: {}", self.path, output::os_error(&error))).with_code(125)
-        })?;
+        std::fs::write(&self.path, id)
+            .map_err(|error| Failure::new(format!("failed to write {}: {}", self.path, output::os_error(&error))))?;
         self.written.set(true);
         Ok(())
     }

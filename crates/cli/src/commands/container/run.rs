@@ -43,7 +43,7 @@ definition! {
 
 async fn run(app: &App, flags: RunFlags) -> Outcome {
     let (image, command) = flags.words.split_first().ok_or_else(|| Failure::new("no image given"))?;
-    let mut create = plan(app, &flags.container, image, command, "run")?;
+    let mut create = plan(app, &flags.container, image, command, "run").map_err(refused)?;
     adapt(&mut create, &flags)?;
     let tty = flags.container.tty;
     if !flags.detach && tty && flags.container.interactive && !raw::stdin_is_terminal() {
@@ -51,14 +51,14 @@ async fn run(app: &App, flags: RunFlags) -> Outcome {
             .with_hint("leave out -t when standard input is a pipe or a file")
             .with_code(1));
     }
-    let keys = detach::parse(flags.detach_keys.as_deref().unwrap_or_default())
-        .map_err(|why| Failure::new(why).with_code(125))?;
-    let created = make(app, &flags.container, &create).await?;
+    let keys =
+        detach::parse(flags.detach_keys.as_deref().unwrap_or_default()).map_err(|why| refused(Failure::new(why)))?;
+    let created = make(app, &flags.container, &create).await.map_err(refused)?;
     let client = app.client().await?;
     let removed = flags.container.rm;
     let condition = if removed { WaitCondition::Removed } else { WaitCondition::NextExit };
     if flags.detach {
-        client.container_start(&created.id, flags.detach_keys.as_deref()).await.map_err(start_failed)?;
+        client.container_start(&created.id, flags.detach_keys.as_deref()).await.map_err(run_failed)?;
         output::out(&format!("{}\n", created.id))?;
         return Ok(0);
     }
@@ -71,14 +71,14 @@ async fn run(app: &App, flags: RunFlags) -> Outcome {
         detach_keys: flags.detach_keys.clone(),
         ..AttachOptions::default()
     };
-    let hijacked = client.container_attach(&created.id, &options).await.map_err(start_failed)?;
-    let waiting = client.container_wait(&created.id, condition).await.map_err(start_failed)?;
+    let hijacked = client.container_attach(&created.id, &options).await.map_err(run_failed)?;
+    let waiting = client.container_wait(&created.id, condition).await.map_err(run_failed)?;
     if let Err(error) = client.container_start(&created.id, None).await {
         if removed {
             // The engine removes it; whoever calls next must find the name free.
             let _ = tokio::time::timeout(std::time::Duration::from_secs(10), waiting.outcome()).await;
         }
-        return Err(start_failed(error));
+        return Err(run_failed(error));
     }
     // Raw mode begins after the start, so that an error is printed on a sane terminal.
     let raw = session::raw_if(tty && attach.stdin)?;
@@ -112,4 +112,13 @@ fn adapt(create: &mut Create, flags: &RunFlags) -> Outcome<()> {
 pub fn start_failed(error: wharf_types::Error) -> Failure {
     let code = error.kind().start_exit_code();
     Failure::from(error).with_code(code)
+}
+
+fn run_failed(error: wharf_types::Error) -> Failure {
+    start_failed(error).of_command("run")
+}
+
+/// A failure before there was a container: exit code 125.
+fn refused(failure: Failure) -> Failure {
+    failure.with_code(125).of_command("run")
 }

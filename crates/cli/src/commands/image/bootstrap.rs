@@ -79,7 +79,8 @@ async fn bootstrap(app: &App, flags: BootstrapFlags) -> Outcome {
     });
     let show: Arc<dyn Progress> = if flags.quiet { Arc::new(()) } else { Arc::new(Show::new()) };
     let name = options.tag.familiar();
-    let outcome = wharf_bootstrap::bootstrap(client, options, show, cancel).await.map_err(|e| Failure::from(e).by_client())?;
+    let outcome =
+        wharf_bootstrap::bootstrap(client, options, show, cancel).await.map_err(|e| Failure::from(e).by_client())?;
     if flags.quiet {
         output::out(&format!("{}\n", outcome.image))?;
         return Ok(0);
@@ -97,8 +98,9 @@ fn options(flags: &BootstrapFlags) -> Outcome<Options> {
     let cache = flags.cache.clone().unwrap_or_else(|| CACHE.into());
     let mut options = Options::new(&flags.suite[0], cache).map_err(|error| Failure::from(error).by_client())?;
     if let Some(tag) = &flags.tag {
-        let tag: wharf_types::Reference =
-            tag.parse().map_err(|error: wharf_types::ReferenceError| Failure::new(format!("'{tag}' is no image name: {error}")))?;
+        let tag: wharf_types::Reference = tag
+            .parse()
+            .map_err(|error: wharf_types::ReferenceError| Failure::new(format!("'{tag}' is no image name: {error}")))?;
         options.tag = tag.or_latest();
     }
     if !flags.component.is_empty() {
@@ -109,8 +111,11 @@ fn options(flags: &BootstrapFlags) -> Outcome<Options> {
     options.keyring.clone_from(&flags.keyring);
     options.ca_bundle.clone_from(&flags.ca_bundle);
     options.updates = !flags.no_updates;
-    options.proxies =
-        Proxies { http: env::proxy("http_proxy"), https: env::proxy("https_proxy"), exceptions: env::proxy("no_proxy") };
+    options.proxies = Proxies {
+        http: env::proxy("http_proxy"),
+        https: env::proxy("https_proxy"),
+        exceptions: env::proxy("no_proxy"),
+    };
     options.refresh = match (flags.rebuild, flags.refresh) {
         (true, _) => Refresh::Always,
         (false, true) => Refresh::IfChanged,

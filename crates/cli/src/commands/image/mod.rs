@@ -1,5 +1,6 @@
 //! `image ...` and the short names of the same.
 
+pub mod bootstrap;
 pub mod history;
 pub mod import;
 pub mod inspect;
