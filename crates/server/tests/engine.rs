@@ -1,5 +1,7 @@
 //! The API of an engine of the test's own, through the client: everything that needs no container.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests, which fail with the place")]
+
 use std::future::pending;
 
 use wharf_client::{Client, Endpoint, EventOptions, ImportOptions, Upload};
