@@ -25,10 +25,12 @@ fn every_namespace_is_new() {
         // The cgroup namespace is Docker's default only on cgroup v2; wharf makes it always, as its design says.
         assert_ne!(inside, outside.display().to_string(), "{kind}");
     }
-    let inside =
-        shell(&engine, &["--network", "host", "--pid", "host"], "readlink /proc/self/ns/net /proc/self/ns/pid");
-    let outside = ["net", "pid"].map(|kind| std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap());
-    assert_eq!(inside, outside.map(|link| link.display().to_string()).join("\n"));
+    for kind in ["pid", "net", "uts", "ipc"] {
+        let flags = ["--pid", "host", "--network", "host", "--uts", "host", "--ipc", "host"];
+        let inside = shell(&engine, &flags, &format!("readlink /proc/self/ns/{kind}"));
+        let outside = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+        assert_eq!(inside, outside.display().to_string(), "{kind}");
+    }
     engine.finish();
 }
 

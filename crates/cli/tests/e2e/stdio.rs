@@ -1,7 +1,10 @@
 //! Standard input and output: pipes, terminals, detached.
 
-use wharf_testkit::TempEngine;
+use std::io::Write;
+use std::process::Stdio;
+
 use wharf_testkit::pty::Terminal;
+use wharf_testkit::{Output, TempEngine};
 
 #[test]
 fn output_and_errors_stay_apart() {
@@ -84,7 +87,12 @@ fn rm_removes_when_it_ends_and_nothing_is_listed() {
 fn attach_joins_a_running_container() {
     let engine = TempEngine::start();
     engine.cli(&["run", "-di", "--name", "cat", "busybox:test", "sh", "-c", "read x; echo got-$x"]).ok();
-    let output = engine.cli_stdin(&["attach", "cat"], b"word\n").ok();
-    assert_eq!(output.stdout, "got-word\n");
+    let mut command = engine.cli_command(&["attach", "cat"]);
+    let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // The end of input ends the attachment, as Docker has it; so it stays open until the answer is there.
+    let mut stdin = client.stdin.take().unwrap();
+    stdin.write_all(b"word\n").unwrap();
+    assert_eq!(Output::of_child(client).ok().stdout, "got-word\n");
+    drop(stdin);
     engine.finish();
 }

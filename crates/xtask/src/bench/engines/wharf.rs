@@ -42,7 +42,7 @@ impl Engine for Wharf {
 
     fn processes(&self) -> Vec<Process> {
         let folder = self.engine.marks().folder.display().to_string();
-        let own = |process: &Process| process.command.contains(&folder) && !process.command.contains("xtask");
+        let own = |process: &Process| process.command.contains(&folder);
         outside_containers(processes().filter(own))
     }
 
