@@ -60,8 +60,12 @@ impl App {
             };
             crate::output::err(&text);
         }
-        if let Some(hint) = &failure.hint {
-            crate::output::err(&format!("hint: {hint}\n"));
+        match (&failure.hint, failure.command) {
+            (Some(hint), _) => crate::output::err(&format!("hint: {hint}\n")),
+            (None, Some(command)) if self.name != "docker" => {
+                crate::output::err(&format!("hint: '{} {command} --help' says what each flag takes\n", self.name));
+            }
+            _ => {}
         }
     }
 }

@@ -21,41 +21,37 @@ pub fn main(program: &'static str, words: impl Iterator<Item = OsString>) -> Exi
     };
     match dispatch(program, &words) {
         Ok(code) => ExitCode::from(code),
-        Err((app, failure)) => {
+        Err(failure) => {
             app.report(&failure);
             ExitCode::from(failure.code)
         }
     }
 }
 
-fn dispatch(program: &'static str, words: &[String]) -> Result<u8, (App, Failure)> {
-    let plain = |failure| (App::new(program, Globals::default()), failure);
-    let line = globals(program, words).map_err(plain)?;
+fn dispatch(program: &'static str, words: &[String]) -> Outcome {
+    let line = globals(program, words)?;
     let rest = &words[line.consumed..];
     if line.version {
-        return print(&version(program)).map_err(plain);
+        return print(&version(program));
     }
     if line.help || rest.is_empty() {
-        return print(&help::of_program(program)).map_err(plain);
+        return print(&help::of_program(program));
     }
     let (wants_help, rest) = match rest.split_first() {
         Some((first, others)) if first == "help" => (true, others),
         _ => (false, rest),
     };
     match commands::find(rest) {
-        Found::Nothing if rest.is_empty() => print(&help::of_program(program)).map_err(plain),
-        Found::Nothing => Err(plain(unknown(program, &rest[0]))),
-        Found::Group(group) => group_help(program, group, &rest[1..]).map_err(plain),
+        Found::Nothing if rest.is_empty() => print(&help::of_program(program)),
+        Found::Nothing => Err(unknown(program, &rest[0])),
+        Found::Group(group) => group_help(program, group, &rest[1..]),
         Found::Command(definition, length) => {
             let called = format!("{program} {}", rest[..length].join(" "));
             let read = usage::read(definition, &called, &rest[length..]);
             let read = if wants_help { Ok(usage::Read::Help) } else { read };
-            match read.map_err(plain)? {
-                usage::Read::Help => print(&help::of_command(definition, program, &called)).map_err(plain),
-                usage::Read::Matches(matches) => {
-                    let app = App::new(program, line.globals);
-                    run(&app, definition, *matches).map_err(|failure| (app, failure))
-                }
+            match read? {
+                usage::Read::Help => print(&help::of_command(definition, program, &called)),
+                usage::Read::Matches(matches) => run(&App::new(program, line.globals), definition, *matches),
             }
         }
     }
