@@ -33,6 +33,8 @@ pub async fn run(services: &Services, containers: &Containers) -> Result<()> {
             tracing::warn!(problem = %problem.chain(), "left over from an earlier engine");
         }
     }
+    services.images.collect_later();
+    services.images.empty_trash_later();
     containers.start_at_boot();
     Ok(())
 }
@@ -45,9 +47,7 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
             return;
         }
     };
-    if let Some(image) = services.images.store().get(&record.image) {
-        services.images.take_lease(record.id, &image);
-    }
+    services.images.hold(record.id, services.images.store().lease_layers(&record.diff_ids));
     let snapshot = Snapshot { record: Arc::new(record), state, exits: 0, restarts: 0, settled: true };
     if !snapshot.state.is_live() {
         containers.adopt(snapshot, None);
