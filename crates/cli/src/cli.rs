@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::app::{App, Globals};
+use crate::app::{App, Globals, version_of};
 use crate::commands::{self, Found};
 use crate::failure::{Failure, Outcome};
 use crate::{engine_main, help, output, usage};
@@ -89,8 +89,8 @@ fn print(text: &str) -> Outcome {
 }
 
 fn version(program: &str) -> String {
-    let name = if program == "docker" { "Docker" } else { "wharf" };
-    format!("{name} version {}, build {}\n", env!("CARGO_PKG_VERSION"), "wharf")
+    let (name, version) = (if program == "docker" { "Docker" } else { "wharf" }, version_of(program));
+    format!("{name} version {version}, build wharf-{}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// What stands before the command.
@@ -162,4 +162,32 @@ fn split(word: &str) -> (&str, Option<&str>) {
     let at = word.char_indices().nth(2).map_or(word.len(), |(at, _)| at);
     let (name, value) = word.split_at(at);
     (name, (!value.is_empty()).then(|| value.strip_prefix('=').unwrap_or(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Line, Failure> {
+        globals("wharf", &line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn flags_before_the_command_are_read() {
+        for line in ["-H unix:///a -D ps -a", "--host=unix:///a --debug ps -H x", "-Hunix:///a -D -- ps"] {
+            let read = read(line).unwrap();
+            assert_eq!((read.globals.host.as_deref(), read.globals.debug), (Some("unix:///a"), true), "{line}");
+            assert_eq!(line.split(' ').nth(read.consumed), Some("ps"), "{line}");
+        }
+        assert!(read("--version").unwrap().version && read("-v").unwrap().version && read("--help ps").unwrap().help);
+    }
+
+    #[test]
+    fn unknown_ones_are_refused_in_dockers_words() {
+        let message = |line: &str| read(line).err().unwrap().message.lines().next().unwrap().to_owned();
+        assert_eq!(message("-x ps"), "unknown shorthand flag: 'x' in -x");
+        assert_eq!(message("--foo=1"), "unknown flag: --foo");
+        assert_eq!(message("-H"), "flag needs an argument: -H");
+        assert_eq!(message("--context prod ps"), "context \"prod\" cannot be used: contexts are not supported yet");
+    }
 }

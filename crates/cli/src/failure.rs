@@ -97,13 +97,19 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let origin = if error.kind() == Kind::Unavailable { Origin::Client } else { Origin::Engine };
         Self {
-            message: error.chain(),
+            message: sentence(&error),
             hint: error.hint().or_else(|| usual_hint(error.kind())).map(str::to_owned),
             origin,
             code: 1,
             command: None,
         }
     }
+}
+
+/// The sentence with its causes; one that ends by asking needs none.
+fn sentence(error: &Error) -> String {
+    let alone = error.to_string();
+    if alone.ends_with('?') { alone } else { error.chain() }
 }
 
 /// What helps against most failures of a kind, where the engine gave no hint of its own.

@@ -55,7 +55,8 @@ struct Flags {
 /// Reads the flags.
 pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Error> {
     use clap::{CommandFactory, FromArgMatches};
-    let command = Flags::command().version(concat!(env!("CARGO_PKG_VERSION"), ", build wharf"));
+    let version = format!("{}, build wharf-{}", crate::app::version_of("docker"), env!("CARGO_PKG_VERSION"));
+    let command = Flags::command().display_name("Docker version").version(version);
     let matches = command.try_get_matches_from(std::iter::once("dockerd".into()).chain(words))?;
     let flags = Flags::from_arg_matches(&matches)?;
     let hosts = if flags.hosts.is_empty() { vec!["unix:///var/run/docker.sock".into()] } else { flags.hosts };
