@@ -4,6 +4,8 @@
 //! The schema is found through `WHARF_API_SCHEMA`, or beside the workspace in `shared/spec`; without it the test is
 //! skipped, and says so.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests, which fail with the place")]
+
 use std::path::PathBuf;
 
 use serde::Serialize;

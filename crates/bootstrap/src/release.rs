@@ -62,9 +62,7 @@ impl Release {
             Some(end) if end < now => {
                 let end = jiff::Timestamp::try_from(end).map_or_else(|_| "long ago".to_owned(), |end| end.to_string());
                 Err(Error::unavailable(format!("the Release file of '{}' is out of date since {end}", self.codename))
-                    .with_hint(
-                        "check the host's clock, or take another mirror with --mirror",
-                    ))
+                    .with_hint("check the host's clock, or take another mirror with --mirror"))
             }
             _ => Ok(()),
         }

@@ -16,6 +16,11 @@ pub struct App {
     client: OnceCell<Client>,
 }
 
+/// The version under a name.
+pub fn version_of(name: &str) -> &'static str {
+    if name == "docker" { "28.2.2" } else { env!("CARGO_PKG_VERSION") }
+}
+
 /// Flags before the command, as far as they matter to commands.
 #[derive(Debug, Default, Clone)]
 pub struct Globals {
@@ -46,10 +51,16 @@ impl App {
         connect::find(self.globals.host.as_deref())
     }
 
+    /// The version that this client says it has: under Docker's name the one of Docker whose manners it has, which is
+    /// what tools that look at it want to know.
+    pub fn version(&self) -> &'static str {
+        version_of(self.name)
+    }
+
     /// Says on standard error what failed, with its hint.
     pub fn report(&self, failure: &Failure) {
         if !failure.message.is_empty() {
-            let line = failure.line();
+            let line = self.own_words(failure);
             let text = match failure.origin {
                 crate::failure::Origin::Usage => format!("{line}\n"),
                 _ if self.name == "docker" => match failure.command {
@@ -60,8 +71,24 @@ impl App {
             };
             crate::output::err(&text);
         }
-        if let Some(hint) = &failure.hint {
-            crate::output::err(&format!("hint: {hint}\n"));
+        match (&failure.hint, failure.command) {
+            (Some(hint), _) => crate::output::err(&format!("hint: {hint}\n")),
+            (None, Some(command)) if self.name != "docker" => {
+                crate::output::err(&format!("hint: '{} {command} --help' says what each flag takes\n", self.name));
+            }
+            _ => {}
         }
+    }
+
+    /// Scripts know docker's words for some things that happen often.
+    fn own_words(&self, failure: &Failure) -> String {
+        let line = failure.line();
+        if self.name != "docker" {
+            return line;
+        }
+        line.replace("to the wharf engine at", "to the Docker daemon at")
+            .replace("Is the engine running?", "Is the docker daemon running?")
+            .replace("No such object:", "Error: No such object:")
+            .replace("failed to start containers:", "Error: failed to start containers:")
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::app::{App, Globals};
+use crate::app::{App, Globals, version_of};
 use crate::commands::{self, Found};
 use crate::failure::{Failure, Outcome};
 use crate::{engine_main, help, output, usage};
@@ -21,41 +21,37 @@ pub fn main(program: &'static str, words: impl Iterator<Item = OsString>) -> Exi
     };
     match dispatch(program, &words) {
         Ok(code) => ExitCode::from(code),
-        Err((app, failure)) => {
+        Err(failure) => {
             app.report(&failure);
             ExitCode::from(failure.code)
         }
     }
 }
 
-fn dispatch(program: &'static str, words: &[String]) -> Result<u8, (App, Failure)> {
-    let plain = |failure| (App::new(program, Globals::default()), failure);
-    let line = globals(program, words).map_err(plain)?;
+fn dispatch(program: &'static str, words: &[String]) -> Outcome {
+    let line = globals(program, words)?;
     let rest = &words[line.consumed..];
     if line.version {
-        return print(&version(program)).map_err(plain);
+        return print(&version(program));
     }
     if line.help || rest.is_empty() {
-        return print(&help::of_program(program)).map_err(plain);
+        return print(&help::of_program(program));
     }
     let (wants_help, rest) = match rest.split_first() {
         Some((first, others)) if first == "help" => (true, others),
         _ => (false, rest),
     };
     match commands::find(rest) {
-        Found::Nothing if rest.is_empty() => print(&help::of_program(program)).map_err(plain),
-        Found::Nothing => Err(plain(unknown(program, &rest[0]))),
-        Found::Group(group) => group_help(program, group, &rest[1..]).map_err(plain),
+        Found::Nothing if rest.is_empty() => print(&help::of_program(program)),
+        Found::Nothing => Err(unknown(program, &rest[0])),
+        Found::Group(group) => group_help(program, group, &rest[1..]),
         Found::Command(definition, length) => {
             let called = format!("{program} {}", rest[..length].join(" "));
             let read = usage::read(definition, &called, &rest[length..]);
             let read = if wants_help { Ok(usage::Read::Help) } else { read };
-            match read.map_err(plain)? {
-                usage::Read::Help => print(&help::of_command(definition, program, &called)).map_err(plain),
-                usage::Read::Matches(matches) => {
-                    let app = App::new(program, line.globals);
-                    run(&app, definition, *matches).map_err(|failure| (app, failure))
-                }
+            match read? {
+                usage::Read::Help => print(&help::of_command(definition, program, &called)),
+                usage::Read::Matches(matches) => run(&App::new(program, line.globals), definition, *matches),
             }
         }
     }
@@ -93,8 +89,8 @@ fn print(text: &str) -> Outcome {
 }
 
 fn version(program: &str) -> String {
-    let name = if program == "docker" { "Docker" } else { "wharf" };
-    format!("{name} version {}, build {}\n", env!("CARGO_PKG_VERSION"), "wharf")
+    let (name, version) = (if program == "docker" { "Docker" } else { "wharf" }, version_of(program));
+    format!("{name} version {version}, build wharf-{}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// What stands before the command.
@@ -166,4 +162,32 @@ fn split(word: &str) -> (&str, Option<&str>) {
     let at = word.char_indices().nth(2).map_or(word.len(), |(at, _)| at);
     let (name, value) = word.split_at(at);
     (name, (!value.is_empty()).then(|| value.strip_prefix('=').unwrap_or(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Line, Failure> {
+        globals("wharf", &line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn flags_before_the_command_are_read() {
+        for line in ["-H unix:///a -D ps -a", "--host=unix:///a --debug ps -H x", "-Hunix:///a -D -- ps"] {
+            let read = read(line).unwrap();
+            assert_eq!((read.globals.host.as_deref(), read.globals.debug), (Some("unix:///a"), true), "{line}");
+            assert_eq!(line.split(' ').nth(read.consumed), Some("ps"), "{line}");
+        }
+        assert!(read("--version").unwrap().version && read("-v").unwrap().version && read("--help ps").unwrap().help);
+    }
+
+    #[test]
+    fn unknown_ones_are_refused_in_dockers_words() {
+        let message = |line: &str| read(line).err().unwrap().message.lines().next().unwrap().to_owned();
+        assert_eq!(message("-x ps"), "unknown shorthand flag: 'x' in -x");
+        assert_eq!(message("--foo=1"), "unknown flag: --foo");
+        assert_eq!(message("-H"), "flag needs an argument: -H");
+        assert_eq!(message("--context prod ps"), "context \"prod\" cannot be used: contexts are not supported yet");
+    }
 }

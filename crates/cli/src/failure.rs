@@ -96,7 +96,33 @@ impl fmt::Display for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let origin = if error.kind() == Kind::Unavailable { Origin::Client } else { Origin::Engine };
-        Self { message: error.chain(), hint: error.hint().map(str::to_owned), origin, code: 1, command: None }
+        Self {
+            message: sentence(&error),
+            hint: error.hint().or_else(|| usual_hint(error.kind())).map(str::to_owned),
+            origin,
+            code: 1,
+            command: None,
+        }
+    }
+}
+
+/// The sentence with its causes; one that ends by asking needs none.
+fn sentence(error: &Error) -> String {
+    let alone = error.to_string();
+    if alone.ends_with('?') { alone } else { error.chain() }
+}
+
+/// What helps against most failures of a kind, where the engine gave no hint of its own.
+fn usual_hint(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::CommandNotFound => {
+            Some("name a program that the image has, by its full path if it is not in the image's PATH")
+        }
+        Kind::CommandNotExecutable => Some("make the file executable, or run it by its interpreter: 'sh FILE'"),
+        Kind::Exhausted => {
+            Some("free some space: 'system df' shows what takes it, 'container prune' and 'image prune' remove")
+        }
+        _ => None,
     }
 }
 

@@ -148,3 +148,69 @@ fn short_in(command: &Command, shown: &str, words: &[String]) -> String {
         None => long.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::{Found, find};
+
+    fn read_line(line: &str) -> Result<ArgMatches, String> {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let Found::Command(definition, length) = find(&words) else { return Err("unknown".into()) };
+        let called = format!("docker {}", words[..length].join(" "));
+        match read(definition, &called, &words[length..]) {
+            Ok(Read::Matches(matches)) => Ok(*matches),
+            Ok(Read::Help) => Err("help".into()),
+            Err(failure) => Err(failure.message.lines().next().unwrap_or_default().to_owned()),
+        }
+    }
+
+    #[test]
+    fn flags_are_read_by_dockers_rules() {
+        for (line, flag, expected) in [
+            ("run -it debian", "tty", true),
+            ("run -it=false debian", "tty", false),
+            ("run --tty=0 debian", "tty", false),
+            ("run --tty --tty=false debian", "tty", false),
+            ("run debian -t", "tty", false),
+            ("run debian", "sig_proxy", true),
+            ("run --sig-proxy=false debian", "sig_proxy", false),
+            ("ps -aq", "all", true),
+            ("container ls --all", "all", true),
+            ("rm one -f", "force", true),
+        ] {
+            assert_eq!(read_line(line).unwrap().get_flag(flag), expected, "{line}");
+        }
+        let matches = read_line("run --name -x --name y -e A=-1 debian sh -c -x --rm").unwrap();
+        assert_eq!(matches.get_one::<String>("name").unwrap(), "y");
+        let words: Vec<&String> = matches.get_many("words").unwrap().collect();
+        assert_eq!(words, ["debian", "sh", "-c", "-x", "--rm"]);
+        assert!(!matches.get_flag("rm"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_in_dockers_words() {
+        for (line, expected) in [
+            ("ps --foo", "unknown flag: --foo"),
+            ("ps -x", "unknown shorthand flag: 'x' in -x"),
+            ("ps -aqx", "unknown shorthand flag: 'x' in -aqx"),
+            ("run --foo debian", "unknown flag: --foo"),
+            ("run --memory x debian", "invalid argument \"x\" for \"-m, --memory\" flag: invalid size: 'x'"),
+            ("run --name", "flag needs an argument: --name"),
+            ("run -e", "flag needs an argument: 'e' in -e"),
+            (
+                "run --rm=maybe debian",
+                "invalid argument \"maybe\" for \"--rm\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+            ),
+            ("ps one", "docker: 'docker ps' accepts no arguments"),
+            ("run", "docker: 'docker run' requires at least 1 argument"),
+            ("rm", "docker: 'docker rm' requires at least 1 argument"),
+            ("rename one", "docker: 'docker rename' requires 2 arguments"),
+            ("diff", "docker: 'docker diff' requires 1 argument"),
+            ("run --help", "help"),
+            ("container nonsense", "unknown"),
+        ] {
+            assert_eq!(read_line(line).err().as_deref(), Some(expected), "{line}");
+        }
+    }
+}

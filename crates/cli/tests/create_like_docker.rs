@@ -1,6 +1,7 @@
 //! `create` must send what the stock docker command line sends, and refuse what it refuses in the same words.
 //!
 //! Both talk to a socket of this test that takes down what they ask for.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the place and the reason")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

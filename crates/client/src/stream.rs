@@ -139,10 +139,8 @@ impl OutputStream {
     /// The next piece of output, `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Chunk>> {
         loop {
-            if let Some(frames) = &mut self.frames {
-                if let Some(chunk) = frames.next_chunk().transpose() {
-                    return Some(chunk);
-                }
+            if let Some(chunk) = self.frames.as_mut().and_then(|frames| frames.next_chunk().transpose()) {
+                return Some(chunk);
             }
             match (self.bytes.next().await, &mut self.frames) {
                 (Some(Ok(bytes)), Some(frames)) => frames.feed(&bytes),

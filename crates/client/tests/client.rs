@@ -1,5 +1,7 @@
 //! The client against an engine of the test's own that answers from a script.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests, which fail with the place")]
+
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

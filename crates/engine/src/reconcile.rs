@@ -14,7 +14,7 @@ use wharf_runtime::cgroup::Group;
 use wharf_types::{Error, Id, Result};
 
 use crate::container::rows::{self, Row};
-use crate::container::{Containers, Live, Snapshot, State, find_exit, lost, sweep};
+use crate::container::{Containers, Live, Request, Snapshot, State, find_exit, lost, sweep};
 use crate::services::Services;
 use crate::store::Durability;
 
@@ -33,6 +33,8 @@ pub async fn run(services: &Services, containers: &Containers) -> Result<()> {
             tracing::warn!(problem = %problem.chain(), "left over from an earlier engine");
         }
     }
+    services.images.collect_later();
+    services.images.empty_trash_later();
     containers.start_at_boot();
     Ok(())
 }
@@ -45,9 +47,7 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
             return;
         }
     };
-    if let Some(image) = services.images.store().get(&record.image) {
-        services.images.take_lease(record.id, &image);
-    }
+    services.images.hold(record.id, services.images.store().lease_layers(&record.diff_ids));
     let snapshot = Snapshot { record: Arc::new(record), state, exits: 0, restarts: 0, settled: true };
     if !snapshot.state.is_live() {
         containers.adopt(snapshot, None);
@@ -63,7 +63,11 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
         Err(error) => {
             tracing::info!(container = %snapshot.record.id, reason = %error.chain(), "ended while no engine ran");
             let ended = end(services, snapshot).await;
-            containers.adopt(ended, None);
+            let goes = ended.record.auto_remove();
+            let entry = containers.adopt(ended, None);
+            if goes && let Err(error) = entry.ask(|reply| Request::Remove { volumes: true, reply }).await {
+                tracing::warn!(container = %entry.id, error = %error.chain(), "an ended container was not removed");
+            }
         }
     }
 }

@@ -39,12 +39,13 @@ pub struct Store {
 
 struct Job {
     durability: Durability,
-    run: Box<dyn FnOnce(&Savepoint<'_>) -> rusqlite::Result<Answer> + Send>,
+    run: Write,
     /// Called when the transaction that contains the write has been committed, or with what went wrong.
     done: Box<dyn FnOnce(rusqlite::Result<Answer>) + Send>,
 }
 
 type Answer = Box<dyn std::any::Any + Send>;
+type Write = Box<dyn FnOnce(&Savepoint<'_>) -> rusqlite::Result<Answer> + Send>;
 
 impl Store {
     /// Opens or makes the database at `path` and starts its thread, which ends with the last handle.
@@ -143,10 +144,7 @@ fn run_group(
     transaction.commit()
 }
 
-fn run_in_savepoint(
-    transaction: &mut Transaction<'_>,
-    run: Box<dyn FnOnce(&Savepoint<'_>) -> rusqlite::Result<Answer> + Send>,
-) -> rusqlite::Result<Answer> {
+fn run_in_savepoint(transaction: &mut Transaction<'_>, run: Write) -> rusqlite::Result<Answer> {
     let savepoint = transaction.savepoint()?;
     let value = run(&savepoint)?;
     savepoint.commit()?;

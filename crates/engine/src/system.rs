@@ -21,6 +21,9 @@ impl Engine {
             ("Os".to_owned(), host.os.clone()),
             ("Arch".to_owned(), host.architecture.clone()),
             ("KernelVersion".to_owned(), kernel_version()),
+            ("GitCommit".to_owned(), "none".to_owned()),
+            ("GoVersion".to_owned(), "none (rust)".to_owned()),
+            ("Experimental".to_owned(), "false".to_owned()),
         ]);
         let own = Component { name: "Engine".into(), version: DOCKER_VERSION.into(), details };
         let wharf =

@@ -7,7 +7,7 @@ use wharf_storage::{Compression, Ingest, StagedBlob, StagedLayer, decompress};
 use wharf_types::{Error, Platform, Reference, Result, ResultExt};
 
 use crate::catalog::Entry;
-use crate::store::{drop_needless, set_name};
+use crate::names::{drop_needless, set_name};
 use crate::{
     Descriptor, History, Image, ImageConfig, ImageDocument, ImageId, ImageStore, Manifest, RootFs, apply_changes,
     documents, media_type,

@@ -5,22 +5,25 @@
 mod archive;
 mod catalog;
 mod changes;
+mod collect;
 mod config;
 mod documents;
 mod image;
 mod import;
 mod layout;
 mod load;
+mod names;
 mod remove;
 mod save;
 mod store;
 mod words;
 
 pub use changes::apply_changes;
+pub use collect::Collected;
 pub use config::{Health, History, ImageConfig, ImageDocument, RootFs};
 pub use documents::{Descriptor, Index, Manifest, media_type};
 pub use image::{HistoryEntry, Image, ImageId};
 pub use import::{CommitOptions, ImportOptions};
 pub use load::{Loaded, Progress};
 pub use remove::{InUse, Pruned, RemoveOptions, Removed};
-pub use store::{BrokenImage, Collected, ImageStore};
+pub use store::{BrokenImage, ImageStore};

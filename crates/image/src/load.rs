@@ -14,7 +14,7 @@ use crate::archive::{Archive, parse};
 use crate::catalog::Entry;
 use crate::documents::{self, MAX_CONFIG, MAX_MANIFEST};
 use crate::layout::{self, Planned, check_layers};
-use crate::store::{drop_needless, set_name};
+use crate::names::{drop_needless, set_name};
 use crate::{Descriptor, ImageDocument, ImageId, ImageStore, Manifest, media_type};
 
 /// One image that a load brought in. Displays as Docker says it: `Loaded image: x` or `Loaded image ID: sha256:…`.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use wharf_types::{Digest, Error, Id, Reference, Result};
 
 use crate::catalog::{Catalog, Entry, Referenced};
-use crate::store::{drop_name, find, is_id};
+use crate::names::{drop_name, find, is_id};
 use crate::{Image, ImageId, ImageStore};
 
 /// How a container uses an image.

@@ -10,7 +10,7 @@ use wharf_types::{Digest, Error, Reference, Result, ResultExt};
 
 use crate::archive::BLOBS;
 use crate::catalog::{Content, NAME, REF_NAME};
-use crate::store::{find, is_id};
+use crate::names::{find, is_id};
 use crate::{Descriptor, Image, ImageId, ImageStore, Index};
 
 /// One image in `manifest.json`.

@@ -1,13 +1,14 @@
 //! The image store: names, lookup, tags and collection.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use wharf_storage::{ContentStore, Grave, LayerStore, Lease, Leases, StagedBlob, StagedLayer};
-use wharf_types::{DEFAULT_TAG, Digest, Error, Kind, Reference, Result, ResultExt};
+use wharf_storage::{ContentStore, LayerStore, Lease, Leases, StagedBlob, StagedLayer};
+use wharf_types::{Digest, Error, Reference, Result, ResultExt};
 
-use crate::catalog::{Catalog, Content, Entry, Referenced};
-use crate::{Descriptor, HistoryEntry, Image, ImageId};
+use crate::catalog::{Catalog, Entry};
+use crate::names::{drop_name, find, no_such_image, set_name};
+use crate::{HistoryEntry, Image, ImageId};
 
 /// All images of an engine.
 ///
@@ -18,21 +19,10 @@ use crate::{Descriptor, HistoryEntry, Image, ImageId};
 pub struct ImageStore {
     pub(crate) content: ContentStore,
     pub(crate) layers: LayerStore,
-    leases: Leases,
+    pub(crate) leases: Leases,
     catalog: RwLock<Arc<Catalog>>,
     writer: Mutex<()>,
-    collecting: RwLock<()>,
-}
-
-/// What a collection removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Collected {
-    /// Number of blobs.
-    pub blobs: u64,
-    /// Number of layers.
-    pub layers: u64,
-    /// Bytes of both; a layer counts the sizes of its files.
-    pub bytes: u64,
+    pub(crate) collecting: RwLock<()>,
 }
 
 /// An image that `index.json` names but that cannot be used.
@@ -171,100 +161,6 @@ impl ImageStore {
         })
     }
 
-    /// Keeps the layers of an image from collection until the lease is dropped. Take one for every container, running
-    /// or not: its image may be removed with force while the container lives on.
-    pub fn lease(&self, image: &Image) -> Lease {
-        let _collecting = self.spare_content();
-        self.lease_of(image)
-    }
-
-    fn lease_of(&self, image: &Image) -> Lease {
-        let mut lease = self.leases.begin();
-        image.diff_ids().iter().for_each(|diff_id| lease.hold(*diff_id));
-        lease
-    }
-
-    /// Keeps layers, by diff id, from collection: for a container whose image is gone.
-    pub fn lease_layers(&self, diff_ids: &[Digest]) -> Lease {
-        let _collecting = self.spare_content();
-        let mut lease = self.leases.begin();
-        diff_ids.iter().for_each(|diff_id| lease.hold(*diff_id));
-        lease
-    }
-
-    /// An empty lease, for operations that bring in content piece by piece.
-    pub fn begin(&self) -> Lease {
-        self.leases.begin()
-    }
-
-    /// Removes every blob and layer that no image refers to and no lease holds.
-    ///
-    /// Layers stay when some image is broken, for nobody knows then which are its own.
-    pub fn collect(&self) -> Result<Collected> {
-        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let catalog = self.catalog();
-        let blobs = self.content.list()?.into_iter().map(|blob| blob.digest);
-        let layers = if catalog.broken.is_empty() { self.layers.list()? } else { Vec::new() };
-        let garbage = Referenced { blobs: blobs.collect(), layers: layers.into_iter().collect() };
-        self.sweep(&garbage, &catalog)
-    }
-
-    /// Removes those of the candidates that nobody needs. They vanish under the lock and are deleted after it.
-    pub(crate) fn sweep(&self, candidates: &Referenced, catalog: &Catalog) -> Result<Collected> {
-        let needed = catalog.referenced();
-        let mut graves: Vec<Grave> = Vec::new();
-        let mut collected = Collected::default();
-        let collecting = self.collecting.write().unwrap_or_else(PoisonError::into_inner);
-        let is_free = |digest: &&Digest| !self.leases.holds(digest);
-        for digest in candidates.blobs.difference(&needed.blobs).filter(is_free) {
-            let size = self.content.size(digest).unwrap_or(0);
-            if let Some(grave) = self.content.take_out(digest)? {
-                graves.push(grave);
-                collected.blobs += 1;
-                collected.bytes += size;
-            }
-        }
-        for diff_id in candidates.layers.difference(&needed.layers).filter(is_free) {
-            let size = self.layers.info(diff_id).map_or(0, |info| info.size);
-            if let Some(grave) = self.layers.take_out(diff_id)? {
-                graves.push(grave);
-                collected.layers += 1;
-                collected.bytes += size;
-            }
-        }
-        drop(collecting);
-        drop(graves);
-        Ok(collected)
-    }
-
-    /// Keeps everything of an image.
-    pub(crate) fn lease_blobs(&self, content: &Content, image: &Image) -> Lease {
-        let _collecting = self.spare_content();
-        let mut lease = self.lease_of(image);
-        let layers = content.manifest.layers.iter().map(|layer| layer.digest);
-        layers.chain([content.id, image.manifest.digest]).for_each(|blob| lease.hold(blob));
-        lease
-    }
-
-    pub(crate) fn is_leased(&self, digest: &Digest) -> bool {
-        self.leases.holds(digest)
-    }
-
-    /// While this is held, no content is taken away.
-    fn spare_content(&self) -> RwLockReadGuard<'_, ()> {
-        self.collecting.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a layer is present; if so, the lease keeps it.
-    pub(crate) fn keep_if_present(&self, lease: &mut Lease, diff_id: &Digest) -> bool {
-        let _collecting = self.spare_content();
-        let is_present = self.layers.has(diff_id);
-        if is_present {
-            lease.hold(*diff_id);
-        }
-        is_present
-    }
-
     /// Makes content durable and present, then the names that refer to it: in this order, so that after a crash
     /// there is garbage at worst.
     pub(crate) fn commit_content<T>(
@@ -324,68 +220,4 @@ impl ImageStore {
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// Docker's order: a name first, then an id.
-pub(crate) fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Arc<Image>> {
-    let digits = name.strip_prefix("sha256:").unwrap_or(name);
-    if let Ok(id) = Digest::from_hex(digits) {
-        return catalog.get(&id).ok_or_else(|| no_such_image(&id.to_string()));
-    }
-    let reference = name.parse::<Reference>();
-    if let Ok(reference) = &reference
-        && let Some(image) = catalog.by_name(&reference.clone().or_latest())
-    {
-        return Ok(image);
-    }
-    match (catalog.by_prefix(digits)?, reference) {
-        (Some(image), _) => Ok(image),
-        (None, Ok(reference)) => Err(no_such_image(&reference.or_latest().familiar())),
-        (None, Err(error)) => Err(Error::new(Kind::InvalidParameter, error.to_string())
-            .with_hint(format!("a name looks like [registry/]repository[:tag], for instance debian:{DEFAULT_TAG}"))),
-    }
-}
-
-/// Docker's words.
-fn no_such_image(name: &str) -> Error {
-    Error::not_found(format!("No such image: {name}"))
-}
-
-/// Whether `name` means an image by its id rather than by a name.
-pub(crate) fn is_id(catalog: &Catalog, name: &str) -> bool {
-    let digits = name.strip_prefix("sha256:").unwrap_or(name);
-    let is_name = name.parse::<Reference>().is_ok_and(|name| catalog.by_name(&name.or_latest()).is_some());
-    Digest::from_hex(digits).is_ok() || !is_name
-}
-
-/// Makes `name` mean this manifest. An image that loses its last name stays as a dangling one.
-pub(crate) fn set_name(entries: &mut Vec<Entry>, manifest: &Descriptor, name: &Reference, parent: Option<ImageId>) {
-    if let Some(old) = entries.iter_mut().find(|entry| entry.name.as_ref() == Some(name)) {
-        old.name = None;
-    }
-    entries.push(Entry { manifest: manifest.clone(), name: Some(name.clone()), parent });
-    drop_needless(entries);
-}
-
-/// Takes a name away from an image.
-pub(crate) fn drop_name(catalog: &Catalog, entries: &mut Vec<Entry>, name: &Reference, id: ImageId) {
-    for entry in entries.iter_mut().filter(|entry| catalog.id_of(entry) == Some(id)) {
-        if entry.name.as_ref() == Some(name) {
-            entry.name = None;
-        }
-    }
-    drop_needless(entries);
-}
-
-/// An entry without a name is there only to keep a manifest that no other entry keeps.
-pub(crate) fn drop_needless(entries: &mut Vec<Entry>) {
-    let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
-    let (named, nameless): (Vec<Entry>, Vec<Entry>) = entries.drain(..).partition(|entry| entry.name.is_some());
-    kept.extend(named);
-    for entry in nameless {
-        if kept.iter().all(|other| other.manifest.digest != entry.manifest.digest) {
-            kept.push(entry);
-        }
-    }
-    *entries = kept;
 }

@@ -1,5 +1,6 @@
 //! What older versions of the API had differently. The engine's documents are always of the newest version.
 
+use serde_json::{Value, json};
 use wharf_api::ApiVersion;
 use wharf_api::container;
 use wharf_api::image;
@@ -26,14 +27,34 @@ pub(crate) fn container_list(mut list: Vec<container::Summary>, version: ApiVers
     list
 }
 
-pub(crate) fn image(mut document: image::Inspect, version: ApiVersion) -> image::Inspect {
+pub(crate) fn image(mut document: image::Inspect, version: ApiVersion) -> Value {
     if version.before(44) {
         document.virtual_size = Some(document.size);
     }
     if version.before(48) {
         document.descriptor = None;
     }
+    let mut document = json!(document);
+    if version.before(50) {
+        fill(&mut document, json!({ "Parent": "", "DockerVersion": "", "Config": empty_config() }));
+    }
     document
+}
+
+/// The configuration in an image's document was a container's, with every field, until API 1.49.
+fn empty_config() -> Value {
+    json!(container::Config::default())
+}
+
+/// Adds what is missing, on all levels.
+fn fill(document: &mut Value, defaults: Value) {
+    let (Some(document), Value::Object(defaults)) = (document.as_object_mut(), defaults) else { return };
+    for (key, default) in defaults {
+        match document.get_mut(&key) {
+            Some(value) => fill(value, default),
+            None => drop(document.insert(key, default)),
+        }
+    }
 }
 
 /// How images without a name were shown.
@@ -68,4 +89,28 @@ pub(crate) fn info(mut info: Info, version: ApiVersion) -> Info {
         info.firewall_backend = None;
     }
     info
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_clients_find_what_they_look_for() {
+        let image = image(
+            image::Inspect { size: 5, config: Some(image::Config::default()), ..Default::default() },
+            ApiVersion::MIN,
+        );
+        assert_eq!(image["VirtualSize"], 5);
+        assert_eq!(
+            (&image["Config"]["User"], &image["Config"]["Volumes"], &image["Parent"]),
+            (&json!(""), &json!(null), &json!(""))
+        );
+        let settings = container::NetworkSettings::default();
+        let document = container::Inspect { network_settings: Some(settings), ..Default::default() };
+        let shown = |version| json!(container(document.clone(), version))["NetworkSettings"].get("IPAddress").is_some();
+        assert!(shown(ApiVersion::new(1, 51)) && !shown(ApiVersion::MAX));
+        let list = image_list(vec![image::Summary::default()], ApiVersion::new(1, 42));
+        assert_eq!(list[0].repo_tags, [NO_NAME]);
+    }
 }

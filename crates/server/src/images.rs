@@ -2,9 +2,10 @@
 
 use http::{Method, StatusCode};
 use tokio::sync::mpsc;
+use wharf_api::container::{CommitResponse, Config};
 use wharf_api::image::Progress;
 use wharf_engine::image::invalid_reference;
-use wharf_image::{ImportOptions, Progress as Step, RemoveOptions};
+use wharf_image::{CommitOptions, ImportOptions, Progress as Step, RemoveOptions};
 use wharf_types::{Error, Platform, Reference, Result};
 
 use crate::request::{Call, Query};
@@ -80,6 +81,24 @@ async fn import(server: &Server, call: Call) -> Result<Answer> {
     let options = import_options(&call.query)?;
     let id = server.engine.images().import(call.into_reader(), options).await?;
     Ok(response::json_lines(futures_util::stream::iter([Progress::status(id.to_string())])))
+}
+
+/// Makes an image of a container. The body, if there is one, replaces the container's own configuration.
+pub(crate) async fn commit(server: &Server, call: Call) -> Result<Answer> {
+    let query = call.query.clone();
+    let options = CommitOptions {
+        reference: reference(query.text("repo"), query.text("tag"))?,
+        changes: query.all("changes").flat_map(|lines| lines.split('\n')).map(str::to_owned).collect(),
+        author: query.text("author").to_owned(),
+        message: query.text("comment").to_owned(),
+        ..CommitOptions::default()
+    };
+    let pause = query.flag_or("pause", true);
+    // Clients that have nothing to say about the configuration send an empty object.
+    let config: Option<Config> = call.optional_json().await?;
+    let config = config.filter(|config| *config != Config::default());
+    let id = server.engine.containers().commit(query.text("container"), config, options, pause).await?;
+    response::created(&CommitResponse { id: id.to_string() })
 }
 
 fn import_options(query: &Query) -> Result<ImportOptions> {

@@ -128,7 +128,7 @@ fn check_is_json(parts: &Parts) -> Result<()> {
 }
 
 /// The parameters of a request.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {

@@ -26,7 +26,7 @@ impl Handler for Server {
             (&Method::GET, ["plugins"]) => response::ok(&[(); 0]),
             (&Method::GET, ["plugins", name, "json"]) => Err(Error::not_found(format!("plugin {name:?} not found"))),
             (_, [what @ ("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs"), ..]) => Err(no_swarm(what)),
-            (&Method::POST, ["commit"]) => Err(not_yet("committing containers")),
+            (&Method::POST, ["commit"]) => images::commit(self, call).await,
             (&Method::POST, ["auth"]) => Err(not_yet("logging in to registries")),
             (&Method::POST, ["build"]) => Err(not_yet("building images")),
             (_, ["session" | "grpc"]) => Err(not_yet("BuildKit")),

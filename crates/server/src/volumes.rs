@@ -31,7 +31,7 @@ fn list(server: &Server, call: &Call) -> Result<Answer> {
         filters.any("driver", |driver| driver == "local")
             && filters.any("name", |name| volume.name.contains(name))
             && filters.match_labels(&volume.labels)
-            && dangling.is_none_or(|dangling| dangling == !in_use(server, &volume.name))
+            && dangling.is_none_or(|dangling| dangling != in_use(server, &volume.name))
     };
     let volumes = server.engine.volumes().list();
     let volumes = volumes.iter().filter(|volume| wanted(volume)).map(|volume| document(server, volume)).collect();

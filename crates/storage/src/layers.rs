@@ -15,6 +15,7 @@ use wharf_types::{Digest, Error, Result, ResultExt};
 use crate::ContentStore;
 use crate::compression::decompress;
 use crate::dir::DIR_FLAGS;
+use crate::pipeline::Pipeline;
 use crate::tar::{Extractor, Limits, Outcome, Reader, Style};
 use crate::temporary::{Grave, Temporary};
 use crate::{dir, removal};
@@ -59,7 +60,8 @@ impl LayerStore {
         Ok(Self { path: root.to_owned(), layers, ingest: Arc::new(ingest), known: Mutex::default() })
     }
 
-    /// Unpacks a tar stream (plain, gzip, zstd, xz or bzip2) into a temporary folder and computes its diff id.
+    /// Unpacks a tar stream (plain, gzip, zstd, xz or bzip2) into a temporary folder and computes its diff id. A second
+    /// thread decompresses and hashes meanwhile.
     ///
     /// # Errors
     /// `Corrupt` for a broken or truncated stream or one that is not `expected`, `InvalidParameter` for entries that
@@ -67,11 +69,13 @@ impl LayerStore {
     pub fn unpack(&self, stream: impl Read + Send, expected: Option<Digest>, limits: &Limits) -> Result<StagedLayer> {
         let (temporary, folder) = Temporary::folder(&self.ingest)?;
         let (files, umask) = make_files(folder.as_fd()).map_err(io::Error::from).context("cannot create a layer")?;
-        let (_, plain) = decompress(stream)?;
-        let mut reader = Reader::hashing(plain, limits);
-        let outcome = Extractor::new(files.as_fd(), Style::Layer { umask }).run(&mut reader)?;
-        let entries = reader.entries();
-        let diff_id = reader.finish(expected.is_some())?.ok_or_else(|| Error::system("the stream was not hashed"))?;
+        let (outcome, entries, diff_id) = std::thread::scope(|scope| {
+            let pipeline = Pipeline::start(scope, decompress(stream)?.1).context("cannot start a thread")?;
+            let mut reader = Reader::new(pipeline, limits);
+            let outcome = Extractor::new(files.as_fd(), Style::Layer { umask }).run(&mut reader)?;
+            let entries = reader.entries();
+            Ok::<_, Error>((outcome, entries, reader.finish(expected.is_some())?.digest()?))
+        })?;
         if let Some(expected) = expected.filter(|expected| *expected != diff_id) {
             return Err(Error::corrupt(format!("the layer has the diff id {diff_id} instead of {expected}")));
         }

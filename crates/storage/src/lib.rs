@@ -13,6 +13,7 @@ mod content;
 mod dir;
 mod layers;
 mod lease;
+mod pipeline;
 mod removal;
 mod snapshot;
 mod temporary;

@@ -270,7 +270,7 @@ mod tests {
         #[test]
         fn any_input_is_answered_and_what_is_accepted_reads_back(text in "\\PC{0,80}|[a-z0-9./:@_-]{0,40}") {
             if let Ok(reference) = text.parse::<Reference>() {
-                prop_assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference.clone());
+                prop_assert_eq!(&reference.to_string().parse::<Reference>().unwrap(), &reference);
                 prop_assert_eq!(reference.familiar().parse::<Reference>().unwrap(), reference);
             }
         }

@@ -58,7 +58,6 @@ pub struct Config {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mac_address: String,
     /// Triggers for builds on top of the image.
-    #[serde(skip_serializing_if = "List::is_null")]
     pub on_build: List<String>,
     /// Labels.
     pub labels: Map<String, String>,

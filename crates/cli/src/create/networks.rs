@@ -20,8 +20,7 @@ pub fn plan(flags: &ContainerFlags) -> Result<(String, NetworkingConfig), String
     add_flags(&mut networks[0], flags)?;
     let mode = networks[0].target.clone();
     let several = networks.len() > 1;
-    let mut config = NetworkingConfig::default();
-    config.endpoints_config = wharf_api::Map::empty();
+    let mut config = NetworkingConfig { endpoints_config: wharf_api::Map::empty() };
     for network in &networks {
         check(network, several)?;
         let plain = *network == Attachment { target: network.target.clone(), ..Attachment::default() };

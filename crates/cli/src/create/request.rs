@@ -107,16 +107,6 @@ fn anonymous(volume: &volume::Volume) -> Option<String> {
 }
 
 fn check(flags: &ContainerFlags) -> Result<(), String> {
-    let windows = [
-        ("cpu-count", flags.cpu_count.is_some()),
-        ("cpu-percent", flags.cpu_percent.is_some()),
-        ("io-maxbandwidth", flags.io_maxbandwidth.is_some()),
-        ("io-maxiops", flags.io_maxiops.is_some()),
-    ];
-    if let Some((name, _)) = windows.iter().find(|(_, given)| *given) {
-        let only = "is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux";
-        return Err(format!("\"--{name}\" {only}"));
-    }
     if !matches!(flags.memory_swappiness, -1..=100) {
         return Err(format!("invalid value: {}. Valid memory swappiness range is 0-100", flags.memory_swappiness));
     }

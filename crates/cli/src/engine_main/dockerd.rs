@@ -52,10 +52,13 @@ struct Flags {
     version: Option<bool>,
 }
 
+/// The version of Docker that the engine stands for, and its own.
+const VERSION: &str = concat!("28.2.2, build wharf-", env!("CARGO_PKG_VERSION"));
+
 /// Reads the flags.
 pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Error> {
     use clap::{CommandFactory, FromArgMatches};
-    let command = Flags::command().version(concat!(env!("CARGO_PKG_VERSION"), ", build wharf"));
+    let command = Flags::command().display_name("Docker version").version(VERSION);
     let matches = command.try_get_matches_from(std::iter::once("dockerd".into()).chain(words))?;
     let flags = Flags::from_arg_matches(&matches)?;
     let hosts = if flags.hosts.is_empty() { vec!["unix:///var/run/docker.sock".into()] } else { flags.hosts };
@@ -83,5 +86,6 @@ mod tests {
         let settings = read(words.split(' ').map(OsString::from)).unwrap();
         assert_eq!((settings.root.to_str(), settings.log_level.as_str()), (Some("/r"), "debug"));
         assert_eq!(settings.pidfile, Some("/p.pid".into()));
+        assert!(VERSION.starts_with(crate::app::version_of("docker")));
     }
 }

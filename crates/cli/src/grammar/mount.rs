@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use wharf_api::container::{
-    BindOptions, ImageOptions, Mount, MountType, TmpfsOptions, VolumeDriverConfig, VolumeOptions,
-};
+use wharf_api::container::{BindOptions, Mount, MountType, TmpfsOptions, VolumeDriverConfig, VolumeOptions};
 
 use super::{csv, number, volume::absolute};
 
@@ -117,7 +115,7 @@ fn finish(mount: &mut Mount, recursive: &str) -> Result<(), String> {
     if mount.bind_options.is_some() && kind != MountType::Bind {
         return mixed("bind");
     }
-    if mount.image_options != None::<ImageOptions> && kind != MountType::Image {
+    if mount.image_options.is_some() && kind != MountType::Image {
         return mixed("image");
     }
     if mount.tmpfs_options.is_some() && kind != MountType::Tmpfs {

@@ -72,3 +72,48 @@ pub fn ellipsis(text: &str, width: usize) -> String {
     }
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
+
+/// The order of names for people: numbers within them count as numbers, so that `a9` comes before `a10`.
+pub fn natural_order(a: &str, b: &str) -> std::cmp::Ordering {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    while let (Some(x), Some(y)) = (a.first(), b.first()) {
+        let order = if x.is_ascii_digit() && y.is_ascii_digit() {
+            let (number, other) = (digits(&mut a), digits(&mut b));
+            number.len().cmp(&other.len()).then_with(|| number.cmp(other))
+        } else {
+            (a, b) = (&a[1..], &b[1..]);
+            x.cmp(y)
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    a.len().cmp(&b.len())
+}
+
+/// Takes a number off the front; without its leading zeros.
+fn digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
+    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    let (number, rest) = text.split_at(end);
+    *text = rest;
+    &number[number.iter().position(|b| *b != b'0').unwrap_or(number.len())..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_names_count_as_numbers() {
+        let mut names = ["b", "a10", "a9", "a", "a09b", "a9a"];
+        names.sort_by(|a, b| natural_order(a, b));
+        assert_eq!(names, ["a", "a9", "a9a", "a09b", "a10", "b"]);
+    }
+
+    #[test]
+    fn long_things_are_shortened() {
+        assert_eq!(ellipsis("sleep 300 and some more words", 20), "sleep 300 and some …");
+        assert_eq!(ellipsis("short", 20), "short");
+        assert_eq!(short_id("sha256:0123456789abcdef"), "0123456789ab");
+    }
+}

@@ -148,7 +148,7 @@ impl<'a> Lexer<'a> {
             '.' if !self.rest()[1..].starts_with(|c: char| c.is_ascii_digit()) => {
                 self.at += 1;
                 match self.word() {
-                    name if name.is_empty() => Token::Dot,
+                    "" => Token::Dot,
                     name => Token::Field { name: name.to_owned(), joined: !after_space },
                 }
             }

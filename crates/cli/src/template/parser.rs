@@ -84,9 +84,9 @@ pub fn parse(source: &str) -> Result<Vec<Node>, TemplateError> {
     let mut parser = Parser { source, tokens, next: 0, variables: vec!["$".into()], loops: 0, depth: 0 };
     let (nodes, end) = parser.block()?;
     match end {
-        End::Eof => Ok(nodes),
-        End::End => Err(parser.error("unexpected {{end}}")),
-        End::Else => Err(parser.error("unexpected {{else}}")),
+        Stop::Eof => Ok(nodes),
+        Stop::End => Err(parser.error("unexpected {{end}}")),
+        Stop::Else => Err(parser.error("unexpected {{else}}")),
     }
 }
 
@@ -112,7 +112,8 @@ impl Pipeline {
 }
 
 /// What ended a block.
-enum End {
+#[derive(Clone, Copy)]
+enum Stop {
     Eof,
     End,
     Else,
@@ -131,22 +132,22 @@ type Parsed<T> = Result<T, TemplateError>;
 
 impl Parser<'_> {
     /// Nodes up to `{{end}}`, `{{else` or the end of the template.
-    fn block(&mut self) -> Parsed<(Vec<Node>, End)> {
+    fn block(&mut self) -> Parsed<(Vec<Node>, Stop)> {
         self.nest()?;
         let mut nodes = Vec::new();
         let end = loop {
             match self.take() {
-                None => break End::Eof,
+                None => break Stop::Eof,
                 Some(Token::Text(text)) => nodes.push(Node::Text(text)),
                 Some(_) => match self.peek_word() {
                     Some("end") => {
                         self.next += 1;
                         self.close("end")?;
-                        break End::End;
+                        break Stop::End;
                     }
                     Some("else") => {
                         self.next += 1;
-                        break End::Else;
+                        break Stop::Else;
                     }
                     _ => nodes.extend(self.action()?),
                 },
@@ -201,23 +202,23 @@ impl Parser<'_> {
     }
 
     /// What follows the first block of a control structure: nothing, `{{else}}` or `{{else if}}`.
-    fn otherwise(&mut self, end: End, context: &str) -> Parsed<Vec<Node>> {
+    fn otherwise(&mut self, end: Stop, context: &str) -> Parsed<Vec<Node>> {
         match end {
-            End::Eof => Err(self.error("unexpected EOF")),
-            End::End => Ok(Vec::new()),
-            End::Else if context != "range" && self.peek_word() == Some(context) => {
+            Stop::Eof => Err(self.error("unexpected EOF")),
+            Stop::End => Ok(Vec::new()),
+            Stop::Else if context != "range" && self.peek_word() == Some(context) => {
                 self.nest()?;
                 let chained = self.conditional(context, context == "with")?;
                 self.depth -= 1;
                 Ok(vec![chained])
             }
-            End::Else => {
+            Stop::Else => {
                 self.close("else")?;
                 let (nodes, end) = self.block()?;
                 match end {
-                    End::End => Ok(nodes),
-                    End::Else => Err(self.error("expected end; found {{else}}")),
-                    End::Eof => Err(self.error("unexpected EOF")),
+                    Stop::End => Ok(nodes),
+                    Stop::Else => Err(self.error("expected end; found {{else}}")),
+                    Stop::Eof => Err(self.error("unexpected EOF")),
                 }
             }
         }

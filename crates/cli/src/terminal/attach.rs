@@ -20,6 +20,9 @@ use crate::failure::{Failure, Outcome};
 pub struct Wiring {
     /// Send standard input.
     pub stdin: bool,
+    /// Say when standard input has ended. Docker's engines take that as the end of the whole connection unless the
+    /// container was made to end its own standard input then; so it is said only where it means no more than it says.
+    pub half_close: bool,
     /// The container has a terminal: its output is one raw stream.
     pub tty: bool,
     /// Keys that detach; only with a terminal.
@@ -46,7 +49,7 @@ impl Session {
     /// Starts moving bytes.
     pub fn start(hijacked: Hijacked, wiring: Wiring) -> Outcome<Self> {
         let (stream, early, multiplexed) = hijacked.into_parts();
-        let (reader, writer) = blocking(stream)?;
+        let (reader, mut writer) = blocking(stream)?;
         let (sender, ended) = oneshot::channel();
         let done = Arc::new(AtomicBool::new(false));
         let report = Arc::new(std::sync::Mutex::new(Some(sender)));
@@ -59,8 +62,11 @@ impl Session {
             let report = Arc::clone(&report);
             let watch = Watch::new(if wiring.tty { wiring.detach_keys } else { Vec::new() });
             thread::Builder::new().name("stdin".into()).spawn(move || {
-                if copy_input(writer, watch) {
-                    tell(&report, End::Detached);
+                match copy_input(&mut *writer, watch) {
+                    Typed::Detach => tell(&report, End::Detached),
+                    // An output that has ended says so itself.
+                    Typed::End if wiring.half_close => drop(writer.close()),
+                    Typed::End => {}
                 }
             })?;
         }
@@ -123,28 +129,33 @@ impl HalfClose for std::net::TcpStream {
 /// How much is read at once.
 const BUFFER: usize = 64 * 1024;
 
-/// Copies standard input until it ends; says whether the person detached.
-fn copy_input(mut writer: Box<dyn HalfClose>, mut watch: Watch) -> bool {
+/// How standard input came to its end.
+enum Typed {
+    End,
+    Detach,
+}
+
+/// Copies standard input until it ends or the person detaches.
+fn copy_input(writer: &mut dyn HalfClose, mut watch: Watch) -> Typed {
     let mut buffer = vec![0; BUFFER];
     let mut stdin = io::stdin().lock();
     loop {
         let count = match stdin.read(&mut buffer) {
-            Ok(0) => break,
+            Ok(0) => return Typed::End,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => break,
+            Err(_) => return Typed::End,
         };
         let (bytes, detached) = watch.filter(&buffer[..count]);
         // A container that reads no more is no failure of ours: its output says how it ended.
-        if writer.write_all(&bytes).is_err() {
-            return detached;
-        }
+        let sent = writer.write_all(&bytes);
         if detached {
-            return true;
+            return Typed::Detach;
+        }
+        if sent.is_err() {
+            return Typed::End;
         }
     }
-    let _ = writer.close();
-    false
 }
 
 fn copy_raw(mut reader: Box<dyn Read + Send>, early: &[u8]) -> io::Result<()> {

@@ -6,6 +6,7 @@ use wharf_api::List;
 use wharf_api::container::{CreateRequest, CreateResponse, HostConfig, Resources, RestartPolicyName, UpdateRequest};
 use wharf_image::Image;
 use wharf_runtime::paths;
+use wharf_storage::Lease;
 use wharf_types::{Error, Id, Platform, Result, validate_name};
 
 use super::directory::Directory;
@@ -34,7 +35,7 @@ impl Containers {
     /// `NotFound` for an image or network that does not exist, `Conflict` for a name that is taken, `InvalidParameter`
     /// for what makes no sense. Nothing is left behind then.
     pub async fn create(&self, options: CreateOptions, request: CreateRequest) -> Result<CreateResponse> {
-        let image = self.image_for(&request, options.platform.as_ref())?;
+        let (image, lease) = self.image_for(&request, options.platform.as_ref())?;
         let id = names::fresh_id();
         let name = match options.name.filter(|name| !name.is_empty()) {
             Some(name) => check_name(&name)?,
@@ -42,7 +43,7 @@ impl Containers {
         };
         let record = prepare(&self.services, &self.directory, id, name.clone(), request, &image)?;
         self.directory.hold_name(&name, id)?;
-        let made = self.make(record, &image).await;
+        let made = self.make(record, lease).await;
         if made.is_err() {
             self.directory.free_name(&name);
         }
@@ -50,26 +51,25 @@ impl Containers {
         Ok(CreateResponse { id: id.to_string(), warnings: Vec::new() })
     }
 
-    fn image_for(&self, request: &CreateRequest, platform: Option<&Platform>) -> Result<Arc<Image>> {
+    fn image_for(&self, request: &CreateRequest, platform: Option<&Platform>) -> Result<(Arc<Image>, Lease)> {
         let name = request.config.image.as_str();
         if name.is_empty() {
             return Err(Error::invalid("no image was named").with_hint("name the image to run"));
         }
-        let image = self.services.images.store().resolve(name)?;
+        let (image, lease) = self.services.images.store().resolve_leased(name)?;
         match platform {
             Some(platform) if !image.platform().satisfies(platform) => Err(Error::not_found(format!(
                 "image with reference {name} was found but its platform ({}) does not match the specified platform ({platform})",
                 image.platform()
             ))),
-            _ => Ok(image),
+            _ => Ok((image, lease)),
         }
     }
 
     /// From here on something exists: volumes, folders, the row.
-    async fn make(&self, mut record: Record, image: &Image) -> Result<()> {
+    async fn make(&self, mut record: Record, lease: Lease) -> Result<()> {
         let services = &self.services;
         let id = record.id;
-        services.images.take_lease(id, image);
         let made = self.make_parts(&mut record).await;
         if let Err(error) = made {
             services.volumes.remove_anonymous(&record).await;
@@ -78,9 +78,9 @@ impl Containers {
             if let Err(left) = removed {
                 tracing::warn!(container = %id, error = %left.chain(), "left behind; the next engine removes it");
             }
-            services.images.drop_lease(id);
             return Err(error);
         }
+        services.images.hold(id, lease);
         let record = Arc::new(record);
         let snapshot =
             Snapshot { record: Arc::clone(&record), state: State::Created, exits: 0, restarts: 0, settled: true };
@@ -135,6 +135,7 @@ fn prepare(
         created: crate::time::now(),
         image: image.id,
         layers: image.layers.clone(),
+        diff_ids: image.diff_ids().to_vec(),
         config,
         host_config,
         networking: request.networking_config.unwrap_or_default(),

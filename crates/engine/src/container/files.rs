@@ -56,7 +56,7 @@ fn hosts(record: &Record, sandbox: &SandboxPlan) -> String {
 fn extra_hosts(record: &Record) -> String {
     let mut text = String::new();
     for (name, address) in record.extra_hosts() {
-        put_line(&mut text, &address, &name);
+        put_line(&mut text, address, name);
     }
     text
 }
@@ -101,9 +101,9 @@ fn pick(own: &[String], host: &str, keyword: &str) -> Vec<String> {
     if !own.is_empty() {
         return own.to_vec();
     }
-    let lines =
+    let mut lines =
         host.lines().filter_map(|line| line.trim().strip_prefix(keyword)).filter(|rest| rest.starts_with([' ', '\t']));
-    lines.last().map(|rest| rest.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+    lines.next_back().map(|rest| rest.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
 }
 
 fn servers(text: &str) -> impl Iterator<Item = &str> {

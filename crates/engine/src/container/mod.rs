@@ -41,7 +41,7 @@ use wharf_types::{Error, Id, Result};
 
 use crate::services::Services;
 use exec::Execs;
-use owner::{Owner, Request};
+use owner::Owner;
 
 pub use attach::{AttachOptions, Connection, Ticket};
 pub use create::CreateOptions;
@@ -53,7 +53,7 @@ pub use state::State;
 pub use view::ListOptions;
 
 pub(crate) use directory::{Directory, Entry};
-pub(crate) use owner::Live;
+pub(crate) use owner::{Live, Request};
 pub(crate) use teardown::{find_exit, lost, sweep};
 
 /// How many wishes may wait for one owner.
@@ -322,8 +322,12 @@ impl Containers {
             let now = entry.now();
             let wanted = match now.record.restart_policy() {
                 record::RestartPolicy::Always => true,
+                // It ended while no engine ran, so nobody stopped it by hand.
                 record::RestartPolicy::UnlessStopped => now.exits > 0,
-                record::RestartPolicy::No | record::RestartPolicy::OnFailure { .. } => false,
+                record::RestartPolicy::OnFailure { .. } => {
+                    now.exits > 0 && now.state.exited().is_some_and(|exited| exited.exit_code != 0)
+                }
+                record::RestartPolicy::No => false,
             };
             if wanted && now.state.exited().is_some() {
                 tokio::spawn(async move {

@@ -69,7 +69,7 @@ pub enum Request {
         reply: oneshot::Sender<Result<()>>,
     },
     /// Replace the record with the one that this makes of it.
-    Edit(Box<dyn FnOnce(&Record) -> Result<Record> + Send>, oneshot::Sender<Result<()>>),
+    Edit(Edit, oneshot::Sender<Result<()>>),
     /// Change the limits of the cgroup, if there is one.
     Limit(Box<Resources>, oneshot::Sender<Result<()>>),
     /// Remove it; it must have ended.
@@ -80,6 +80,9 @@ pub enum Request {
         reply: oneshot::Sender<Result<()>>,
     },
 }
+
+/// Makes the record that replaces the present one.
+pub type Edit = Box<dyn FnOnce(&Record) -> Result<Record> + Send>;
 
 /// A further process to run in the container.
 pub struct ExecRequest {
@@ -218,7 +221,9 @@ impl Owner {
     async fn launch_with_free_ports(&mut self) -> Result<()> {
         for _ in 0..PORT_ATTEMPTS {
             match self.launch().await {
-                Err(error) if error.kind() == Kind::Conflict && self.record().has_dynamic_ports() => self.settle().await,
+                Err(error) if error.kind() == Kind::Conflict && self.record().has_dynamic_ports() => {
+                    self.settle().await
+                }
                 other => return other.map_err(|error| launch::docker_wording(&self.record(), error)),
             }
         }
@@ -315,7 +320,7 @@ impl Owner {
         Ok(())
     }
 
-    async fn edit(&mut self, edit: Box<dyn FnOnce(&Record) -> Result<Record> + Send>) -> Result<()> {
+    async fn edit(&mut self, edit: Edit) -> Result<()> {
         let before = self.record();
         let after = Arc::new(edit(&before)?);
         self.publish_with(|snapshot| snapshot.record = Arc::clone(&after));

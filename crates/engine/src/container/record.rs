@@ -24,6 +24,9 @@ pub struct Record {
     pub image: Digest,
     /// The layer folders of the image, topmost first.
     pub layers: Vec<PathBuf>,
+    /// The image's layers as uncompressed content, base first: what must stay while the container exists.
+    #[serde(default)]
+    pub diff_ids: Vec<Digest>,
     /// What to run, merged from the request and the image.
     pub config: Config,
     /// How it is tied to the host, as requested, defaults filled in.

@@ -76,7 +76,7 @@ fn read(cgroup: &str, pid: i32) -> Result<ApiStats> {
     let figures = Group::open(cgroup)?.stats()?;
     let number = |value: Option<u64>| value.unwrap_or(0);
     Ok(ApiStats {
-        pids_stats: PidsStats { current: figures.pids_current, limit: figures.pids_limit, ..PidsStats::default() },
+        pids_stats: PidsStats { current: figures.pids_current, limit: figures.pids_limit },
         cpu_stats: cpu(&figures)?,
         memory_stats: MemoryStats {
             usage: figures.memory_usage,
@@ -99,7 +99,6 @@ fn cpu(figures: &Stats) -> Result<CpuStats> {
             percpu_usage: figures.cpu_per_processor.clone(),
             usage_in_kernelmode: figures.cpu_system.unwrap_or(0),
             usage_in_usermode: figures.cpu_user.unwrap_or(0),
-            ..CpuUsage::default()
         },
         system_cpu_usage: Some(host_cpu()?),
         online_cpus: u32::try_from(online).ok(),
@@ -130,17 +129,8 @@ fn interfaces(pid: i32) -> Result<BTreeMap<String, NetworkStats>> {
         else {
             return None;
         };
-        let stats = NetworkStats {
-            rx_bytes,
-            rx_packets,
-            rx_errors,
-            rx_dropped,
-            tx_bytes,
-            tx_packets,
-            tx_errors,
-            tx_dropped,
-            ..NetworkStats::default()
-        };
+        let stats =
+            NetworkStats { rx_bytes, rx_packets, rx_errors, rx_dropped, tx_bytes, tx_packets, tx_errors, tx_dropped };
         Some((name.trim().to_owned(), stats)).filter(|(name, _)| name != "lo")
     };
     Ok(text.lines().filter_map(line).collect())

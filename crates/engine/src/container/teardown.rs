@@ -107,9 +107,10 @@ pub async fn remove(services: &Services, record: &Record, volumes: bool) -> Resu
         {
             tracing::warn!(path = %run.display(), %error, "left behind; the next engine removes it");
         }
-        images.snapshots().remove(&id)
+        images.snapshots().discard(&id)
     })
     .await?;
+    services.images.empty_trash_later();
     services.images.drop_lease(record.id);
     Ok(())
 }

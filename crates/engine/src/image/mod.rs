@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wharf_image::{Image, ImageStore};
+use wharf_image::ImageStore;
 use wharf_storage::{Lease, Snapshots};
 use wharf_types::{Id, Result};
 
@@ -61,13 +61,34 @@ impl Images {
         crate::blocking(move || work(this.store())).await
     }
 
+    /// Gives disk space back in the background: folders of containers that were removed.
+    pub(crate) fn empty_trash_later(&self) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = crate::blocking(move || this.snapshots().empty_trash()).await {
+                tracing::warn!(error = %error.chain(), "the trash was not emptied; the next removal tries again");
+            }
+        });
+    }
+
+    /// Removes, in the background, content that no image refers to and no container holds.
+    pub(crate) fn collect_later(&self) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            match this.run(ImageStore::collect).await {
+                Ok(collected) if collected.bytes > 0 => tracing::info!(?collected, "unused content removed"),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(error = %error.chain(), "unused content was not removed"),
+            }
+        });
+    }
+
     pub(crate) fn tell(&self, action: &str, id: &str, name: &str) {
         self.inner.events.publish("image", action, id, [("name".to_owned(), name.to_owned())]);
     }
 
-    /// Keeps an image's layers for as long as a container exists.
-    pub(crate) fn take_lease(&self, container: Id, image: &Image) {
-        let lease = self.inner.store.lease(image);
+    /// Keeps an image's layers for as long as a container exists, even if the image is removed with force.
+    pub(crate) fn hold(&self, container: Id, lease: Lease) {
         self.inner.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(container, lease);
     }
 

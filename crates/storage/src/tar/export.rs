@@ -11,7 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use wharf_types::{Error, Kind, Result};
 
-use super::reader::{Entry, EntryKind, printable};
+use super::entry::{Entry, EntryKind, printable};
 use super::whiteout::{self, OPAQUE, PREFIX};
 use super::writer::Writer;
 use super::xattr_travels;

@@ -4,12 +4,14 @@ use std::ffi::{CStr, CString};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use wharf_types::{Error, Result};
 
+use super::attributes::{set_owner_and_mode, timestamps};
+use super::entry::{Entry, EntryKind};
 use super::place::{Parent, Place, entry_error, open_in_root};
-use super::reader::{Entry, EntryKind, Reader};
+use super::reader::Reader;
 use super::whiteout::{self, Whiteout};
 use crate::dir::DIR_FLAGS;
 use crate::{dir, removal};
@@ -41,9 +43,9 @@ pub(crate) struct Extractor<'a> {
     /// The folder of the last entry: neighbours in an archive mostly share it.
     parent: Option<Parent>,
     /// Making entries changes their folder's time, so these are set at the very end.
-    folder_times: Vec<(CString, (i64, u32))>,
+    pub(super) folder_times: Vec<(CString, (i64, u32))>,
     /// Mode bits that a new file may not get by asking.
-    umask: u32,
+    pub(super) umask: u32,
     outcome: Outcome,
 }
 
@@ -280,72 +282,6 @@ impl<'a> Extractor<'a> {
         rustix::fs::ftruncate(file, entry.size).map_err(fail)
     }
 
-    /// Owner, then mode, because a change of owner takes set-uid bits away; attributes after the data, because
-    /// writing takes capabilities away; the time last.
-    fn finish_file(&mut self, entry: &Entry, file: BorrowedFd<'_>, parent: &Parent) -> rustix::io::Result<()> {
-        let has_owner = parent.is_plain && (entry.uid, entry.gid) == (0, 0);
-        if !has_owner {
-            rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
-        }
-        if !parent.is_plain || entry.mode & (self.umask | 0o7000) != 0 {
-            rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))?;
-        }
-        self.set_xattrs(file, entry)?;
-        rustix::fs::futimens(file, &timestamps(entry.mtime))
-    }
-
-    fn finish_folder(&mut self, entry: &Entry, place: &Place, name: &CStr, parent: &Parent) -> rustix::io::Result<()> {
-        let folder = rustix::fs::openat(parent, name, DIR_FLAGS, Mode::empty())?;
-        set_owner_and_mode(folder.as_fd(), entry)?;
-        self.set_xattrs(folder.as_fd(), entry)?;
-        self.folder_times.push((place.path(), entry.mtime));
-        Ok(())
-    }
-
-    /// Links, devices and pipes cannot be opened for this; they are reached through an `O_PATH` descriptor.
-    fn finish_other(&mut self, entry: &Entry, name: &CStr, parent: &Parent) -> rustix::io::Result<()> {
-        let is_link = entry.kind == EntryKind::Symlink;
-        if !parent.is_plain || (entry.uid, entry.gid) != (0, 0) {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-            rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-        }
-        if !is_link && (!parent.is_plain || entry.mode & (self.umask | 0o7000) != 0) {
-            let fd = path_fd(parent, name)?;
-            rustix::fs::chmod(proc_path(&fd), Mode::from_raw_mode(entry.mode))?;
-        }
-        if !entry.xattrs.is_empty() {
-            let fd = path_fd(parent, name)?;
-            let path = proc_path(&fd);
-            self.for_xattrs(entry, |name, value| rustix::fs::setxattr(&path, name, value, XattrFlags::empty()))?;
-        }
-        rustix::fs::utimensat(parent, name, &timestamps(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
-    }
-
-    fn set_xattrs(&mut self, fd: BorrowedFd<'_>, entry: &Entry) -> rustix::io::Result<()> {
-        self.for_xattrs(entry, |name, value| rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()))
-    }
-
-    fn for_xattrs(
-        &mut self,
-        entry: &Entry,
-        set: impl Fn(&CStr, &[u8]) -> rustix::io::Result<()>,
-    ) -> rustix::io::Result<()> {
-        for (name, value) in entry.xattrs.iter().filter(|(name, _)| super::xattr_travels(name)) {
-            let name = CString::new(&name[..]).map_err(|_| Errno::INVAL)?;
-            // From here on, modes follow the access control list.
-            if name.as_bytes() == b"system.posix_acl_default" {
-                self.umask = 0o7777;
-            }
-            match set(&name, value) {
-                // The file system has no such attributes, or not on this kind of file: as everyone does, go without.
-                Err(Errno::NOTSUP) => {}
-                Err(Errno::PERM) if name.as_bytes().starts_with(b"user.") => {}
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
     fn set_folder_times(&self) -> Result<()> {
         for (path, mtime) in &self.folder_times {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
@@ -391,31 +327,6 @@ fn what_is_made(kind: EntryKind) -> &'static str {
 fn overwrite_error(entry: &Entry, is_folder: bool) -> Error {
     let (old, new) = if is_folder { ("non-directory", "directory") } else { ("directory", "non-directory") };
     Error::invalid(format!("cannot overwrite {old} \"/{}\" with {new}", entry.name().trim_matches('/')))
-}
-
-fn set_owner_and_mode(fd: BorrowedFd<'_>, entry: &Entry) -> rustix::io::Result<()> {
-    let stat: Stat = rustix::fs::fstat(fd)?;
-    if (stat.st_uid, stat.st_gid) != (entry.uid, entry.gid) {
-        rustix::fs::fchown(fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
-    }
-    if stat.st_mode & 0o7777 == entry.mode && entry.mode & 0o6000 == 0 {
-        return Ok(());
-    }
-    rustix::fs::fchmod(fd, Mode::from_raw_mode(entry.mode))
-}
-
-fn timestamps((seconds, nanos): (i64, u32)) -> Timestamps {
-    let time = Timespec { tv_sec: seconds, tv_nsec: i64::from(nanos) };
-    Timestamps { last_access: time, last_modification: time }
-}
-
-fn path_fd(parent: &Parent, name: &CStr) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-}
-
-/// The kernel's name for an open descriptor, which must stay open; it leads to that very file, link or not.
-fn proc_path(fd: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd))
 }
 
 fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8], at: Option<u64>) -> rustix::io::Result<()> {

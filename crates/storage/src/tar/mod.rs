@@ -1,5 +1,7 @@
 //! Tar streams: reading, unpacking into a directory descriptor, writing a tree, writing what an overlay changed.
 
+mod attributes;
+mod entry;
 mod export;
 mod extract;
 mod header;
@@ -11,9 +13,10 @@ mod sparse;
 mod whiteout;
 mod writer;
 
+pub use entry::{Entry, EntryKind, clean_path};
 pub use export::{diff, export, export_entry};
 pub(crate) use extract::{Extractor, Outcome, Style};
-pub use reader::{Entry, EntryKind, Reader, clean_path};
+pub use reader::Reader;
 pub use writer::Writer;
 
 use std::io::Read;

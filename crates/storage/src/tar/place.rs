@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use wharf_types::{Error, Kind, Result};
 
-use super::reader::printable;
+use super::entry::printable;
 
 /// The longest path in bytes that the kernel takes, without the final NUL (`PATH_MAX`).
 const MAX_PATH: usize = 4095;

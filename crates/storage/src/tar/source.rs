@@ -1,8 +1,8 @@
-//! The bytes of a tar stream: read once in large pieces, counted, limited and, where wanted, hashed on the way.
+//! The bytes of a tar stream: read once in large pieces, counted and limited.
 
 use std::io::{self, Read};
 
-use wharf_types::{Digest, Error, Hasher, Kind, Result};
+use wharf_types::{Error, Kind, Result};
 
 /// How much is asked for at once, in bytes.
 const BUFFER: usize = 256 * 1024;
@@ -16,13 +16,11 @@ pub(crate) struct Source<R> {
     /// Bytes taken out of the buffer so far.
     offset: u64,
     limit: u64,
-    hasher: Option<Hasher>,
 }
 
 impl<R: Read> Source<R> {
-    pub(crate) fn new(stream: R, limit: u64, hash: bool) -> Self {
-        let hasher = hash.then(Hasher::new);
-        Self { stream, buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, limit, hasher }
+    pub(crate) fn new(stream: R, limit: u64) -> Self {
+        Self { stream, buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, limit }
     }
 
     /// The next bytes, at most `max`, which count as read; empty at the end of the stream.
@@ -57,9 +55,9 @@ impl<R: Read> Source<R> {
         Ok(())
     }
 
-    /// The digest of all that was read, if it was asked for.
-    pub(crate) fn digest(self) -> Option<Digest> {
-        self.hasher.map(Hasher::finish)
+    /// The stream, without what is left in the buffer.
+    pub(crate) fn into_inner(self) -> R {
+        self.stream
     }
 
     pub(crate) fn offset(&self) -> u64 {
@@ -77,9 +75,6 @@ impl<R: Read> Source<R> {
         };
         if self.offset + self.end as u64 > self.limit {
             return Err(Error::invalid(format!("the archive is larger than the {} bytes allowed", self.limit)));
-        }
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&self.buffer[..self.end]);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, Mode, Stat, XattrFlags};
 use rustix::io::Errno;
 use wharf_types::{Error, Result};
 
-use super::reader::printable;
+use super::entry::printable;
 use crate::dir::{self, DIR_FLAGS};
 
 /// A name that begins so hides the rest of the name in the layers below.

@@ -2,9 +2,9 @@
 
 use std::io::{self, Read, Write};
 
+use super::entry::{Entry, EntryKind};
 use super::header::{BLOCK, Fields, MAX_ID, MAX_NAME, MAX_SIZE};
 use super::pax::{XATTR, write_record};
-use super::reader::{Entry, EntryKind};
 
 /// How much file data is copied at once, in bytes.
 const BUFFER: usize = 128 * 1024;

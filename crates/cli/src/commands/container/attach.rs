@@ -20,7 +20,7 @@ pub struct AttachFlags {
     #[arg(long)]
     no_stdin: bool,
     /// Pass signals on to the program
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = crate::grammar::number::boolean)]
+    #[arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = crate::grammar::number::boolean)]
     sig_proxy: bool,
     /// Container
     #[arg(value_name = "CONTAINER", num_args = 0..)]
@@ -57,7 +57,8 @@ async fn attach(app: &App, flags: AttachFlags) -> Outcome {
     };
     let hijacked = client.container_attach(&inspect.id, &options).await?;
     let raw = session::raw_if(config.tty && stdin)?;
-    let session = Session::start(hijacked, Wiring { stdin, tty: config.tty, detach_keys: keys })?;
+    let session =
+        Session::start(hijacked, Wiring { stdin, half_close: config.stdin_once, tty: config.tty, detach_keys: keys })?;
     let forward = flags.sig_proxy && !config.tty;
     let removed = inspect.host_config.is_some_and(|host| host.auto_remove);
     let follow = Follow { id: &inspect.id, tty: config.tty, forward, removed, raw: raw.is_some() };

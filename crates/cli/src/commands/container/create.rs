@@ -43,6 +43,7 @@ async fn create(app: &App, flags: CreateFlags) -> Outcome {
 pub fn plan(app: &App, flags: &ContainerFlags, image: &str, command: &[String], verb: &'static str) -> Outcome<Create> {
     let current = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let refuse = |message: String| Failure::new(message).with_code(125).of_command(verb);
+    refuse_windows(flags)?;
     let mut create = request::build(flags, image, command, &current).map_err(refuse)?;
     create.platform = flags.platform.clone().unwrap_or_default();
     if create.platform.is_empty() {
@@ -53,6 +54,19 @@ pub fn plan(app: &App, flags: &ContainerFlags, image: &str, command: &[String], 
         add_socket(app, &mut create)?;
     }
     Ok(create)
+}
+
+/// Flags that only an engine on Windows understands.
+fn refuse_windows(flags: &ContainerFlags) -> Outcome<()> {
+    let given = [
+        ("cpu-count", flags.cpu_count.is_some()),
+        ("cpu-percent", flags.cpu_percent.is_some()),
+        ("io-maxbandwidth", flags.io_maxbandwidth.is_some()),
+        ("io-maxiops", flags.io_maxiops.is_some()),
+    ];
+    let Some((name, _)) = given.iter().find(|(_, given)| *given) else { return Ok(()) };
+    let only = "is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux";
+    Err(Failure::new(format!("\"--{name}\" {only}")))
 }
 
 /// `--use-api-socket`: the engine's socket appears where programs in the container look for it.
@@ -92,7 +106,10 @@ pub async fn make(app: &App, flags: &ContainerFlags, create: &Create) -> Outcome
         }
         other => other,
     };
-    let created = created?;
+    let created = match created {
+        Err(error) if error.kind() == Kind::NotFound && is_name(image) => return Err(with_ways_out(error.into(), app)),
+        other => other?,
+    };
     for warning in &created.warnings {
         output::err(&format!("WARNING: {warning}\n"));
     }

@@ -74,7 +74,7 @@ async fn exec(app: &App, flags: ExecFlags) -> Outcome {
     }
     let hijacked = client.exec_start(&id, &start).await.map_err(start_failed)?;
     let raw = session::raw_if(flags.tty && flags.interactive)?;
-    let wiring = Wiring { stdin: flags.interactive, tty: flags.tty, detach_keys: keys };
+    let wiring = Wiring { stdin: flags.interactive, half_close: true, tty: flags.tty, detach_keys: keys };
     let mut session = Session::start(hijacked, wiring)?;
     let end = tokio::select! {
         biased;

@@ -25,7 +25,7 @@ definition! {
 async fn rename(app: &App, flags: RenameFlags) -> Outcome {
     let (old, new) = (flags.words[0].trim(), flags.words[1].trim());
     if old.is_empty() || new.is_empty() {
-        return Err(Failure::new("Error: Neither old nor new names may be empty"));
+        return Err(Failure::new("neither old nor new names may be empty"));
     }
     app.client().await?.container_rename(old, new).await?;
     Ok(0)

@@ -26,7 +26,7 @@ pub struct RunFlags {
     #[arg(long)]
     detach_keys: Option<String>,
     /// Pass signals on to the program
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = crate::grammar::number::boolean)]
+    #[arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = crate::grammar::number::boolean)]
     sig_proxy: bool,
     /// Image, command and its arguments
     #[arg(value_name = "IMAGE", trailing_var_arg = true, num_args = 0..)]
@@ -82,7 +82,7 @@ async fn run(app: &App, flags: RunFlags) -> Outcome {
     }
     // Raw mode begins after the start, so that an error is printed on a sane terminal.
     let raw = session::raw_if(tty && attach.stdin)?;
-    let session = Session::start(hijacked, Wiring { stdin: attach.stdin, tty, detach_keys: keys })?;
+    let session = Session::start(hijacked, Wiring { stdin: attach.stdin, half_close: true, tty, detach_keys: keys })?;
     let follow = Follow { id: &created.id, tty, forward: flags.sig_proxy && !tty, removed, raw: raw.is_some() };
     let exit = session::follow(app, follow, session, waiting).await?;
     drop(raw);

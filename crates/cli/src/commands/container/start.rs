@@ -97,7 +97,8 @@ async fn attached(app: &App, flags: &StartFlags, container: &str) -> Outcome {
     let waiting = client.container_wait(&inspect.id, condition).await?;
     client.container_start(&inspect.id, None).await.map_err(start_failed).map_err(|f| f.with_code(1))?;
     let raw = session::raw_if(config.tty && stdin)?;
-    let session = Session::start(hijacked, Wiring { stdin, tty: config.tty, detach_keys: keys })?;
+    let session =
+        Session::start(hijacked, Wiring { stdin, half_close: config.stdin_once, tty: config.tty, detach_keys: keys })?;
     let follow = Follow { id: &inspect.id, tty: config.tty, forward: !config.tty, removed, raw: raw.is_some() };
     let exit = session::follow(app, follow, session, waiting).await?;
     drop(raw);

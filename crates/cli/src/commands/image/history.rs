@@ -17,7 +17,7 @@ pub struct HistoryFlags {
     #[arg(long)]
     format: Option<String>,
     /// Show sizes and times for people
-    #[arg(short = 'H', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = boolean)]
+    #[arg(short = 'H', long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_parser = boolean)]
     human: bool,
     /// Show everything in full
     #[arg(long)]

@@ -95,10 +95,6 @@ async fn ls(app: &App, flags: LsFlags) -> Outcome {
         for (repository, tag, digest) in names(image, with_digests) {
             rows.push(row(image, &repository, &tag, &digest, !flags.no_trunc));
         }
-        if flags.quiet && given.is_empty() && !image.repo_tags.is_empty() {
-            let keep = rows.len() + 1 - names(image, with_digests).len();
-            rows.truncate(keep);
-        }
     }
     let text =
         format.render(&KIND, rows).map_err(|error| Failure::new(format!("failed to execute template: {error}")))?;
@@ -151,10 +147,15 @@ fn row(image: &Summary, repository: &str, tag: &str, digest: &str, short: bool) 
         .with("CreatedAt", duration::go_time(image.created))
         .with("Size", size::of(image.size))
         .with("Containers", counted(image.containers))
-        .with("VirtualSize", size::of(image.size))
+        .with("VirtualSize", size::decimal(exact(image.size)))
         .with("SharedSize", sized(image.shared_size))
         .with(
             "UniqueSize",
             if image.shared_size < 0 { "N/A".to_owned() } else { size::of(image.size - image.shared_size) },
         )
+}
+
+#[allow(clippy::cast_precision_loss)] // four digits are shown
+fn exact(bytes: i64) -> f64 {
+    bytes as f64
 }

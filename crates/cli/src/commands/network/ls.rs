@@ -54,7 +54,7 @@ async fn ls(app: &App, flags: LsFlags) -> Outcome {
     let given = flags.format.as_deref().unwrap_or_default();
     let format = Format::parse(if flags.quiet && given.is_empty() { "{{.ID}}" } else { given }, &KIND)?;
     let mut networks = app.client().await?.network_list(&filters(&flags.filter)?).await?;
-    networks.sort_by(|a, b| a.name.cmp(&b.name));
+    networks.sort_by(|a, b| output::natural_order(&a.name, &b.name));
     let rows = networks.iter().map(|network| row(network, !flags.no_trunc));
     output::out(&format.render(&KIND, rows)?)?;
     Ok(0)

@@ -144,7 +144,7 @@ async fn lookup(client: &Client, name: &str, kind: Option<Type>, size: bool) -> 
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Failure::new(format!("Error: No such object: {name}")))
+    Err(Failure::new(format!("No such object: {name}")))
 }
 
 fn document(object: &impl Serialize) -> Outcome<Document> {

@@ -43,7 +43,7 @@ async fn version(app: &App, flags: VersionFlags) -> Outcome {
     };
     match template {
         Some(template) => {
-            let text = template.execute(&document(server.as_ref())?)?;
+            let text = template.execute(&document(app, server.as_ref())?)?;
             output::out(&format!("{text}\n"))?;
         }
         None => output::out(&describe(app, server.as_ref()))?,
@@ -57,9 +57,9 @@ async fn server(app: &App) -> Outcome<Version> {
 
 const ARCH: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 
-fn document(server: Option<&Version>) -> Outcome<Value> {
+fn document(app: &App, server: Option<&Version>) -> Outcome<Value> {
     let client = serde_json::json!({
-        "Version": env!("CARGO_PKG_VERSION"),
+        "Version": app.version(),
         "ApiVersion": ApiVersion::MAX.to_string(),
         "DefaultAPIVersion": ApiVersion::MAX.to_string(),
         "GitCommit": "",
@@ -82,7 +82,7 @@ fn document(server: Option<&Version>) -> Outcome<Value> {
 fn describe(app: &App, server: Option<&Version>) -> String {
     let mut text = format!(
         "Client: wharf\n Version:           {}\n API version:       {}\n OS/Arch:           linux/{ARCH}\n Context:           default\n",
-        env!("CARGO_PKG_VERSION"),
+        app.version(),
         ApiVersion::MAX,
     );
     let Some(server) = server else { return text };

@@ -58,7 +58,7 @@ async fn ls(app: &App, flags: LsFlags) -> Outcome {
     let given = flags.format.as_deref().unwrap_or_default();
     let format = Format::parse(if flags.quiet && given.is_empty() { "{{.Name}}" } else { given }, &KIND)?;
     let mut volumes = app.client().await?.volume_list(&filters(&flags.filter)?).await?.volumes;
-    volumes.sort_by(|a, b| a.name.cmp(&b.name));
+    volumes.sort_by(|a, b| output::natural_order(&a.name, &b.name));
     output::out(&format.render(&KIND, volumes.iter().map(row))?)?;
     Ok(0)
 }

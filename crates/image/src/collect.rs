@@ -1,0 +1,116 @@
+//! Leases and collection: what is in use stays, what nobody refers to goes.
+
+use std::sync::{PoisonError, RwLockReadGuard};
+
+use wharf_storage::{Grave, Lease};
+use wharf_types::{Digest, Result};
+
+use crate::catalog::{Catalog, Content, Referenced};
+use crate::{Image, ImageStore};
+
+/// What a collection removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Number of blobs.
+    pub blobs: u64,
+    /// Number of layers.
+    pub layers: u64,
+    /// Bytes of both; a layer counts the sizes of its files.
+    pub bytes: u64,
+}
+
+impl ImageStore {
+    /// Keeps the layers of an image from collection until the lease is dropped. Take one for every container, running
+    /// or not: its image may be removed with force while the container lives on.
+    pub fn lease(&self, image: &Image) -> Lease {
+        let _collecting = self.spare_content();
+        self.lease_of(image)
+    }
+
+    pub(crate) fn lease_of(&self, image: &Image) -> Lease {
+        let mut lease = self.leases.begin();
+        image.diff_ids().iter().for_each(|diff_id| lease.hold(*diff_id));
+        lease
+    }
+
+    /// Keeps layers, by diff id, from collection: for a container whose image is gone.
+    pub fn lease_layers(&self, diff_ids: &[Digest]) -> Lease {
+        let _collecting = self.spare_content();
+        let mut lease = self.leases.begin();
+        diff_ids.iter().for_each(|diff_id| lease.hold(*diff_id));
+        lease
+    }
+
+    /// An empty lease, for operations that bring in content piece by piece.
+    pub fn begin(&self) -> Lease {
+        self.leases.begin()
+    }
+
+    /// Removes every blob and layer that no image refers to and no lease holds.
+    ///
+    /// Layers stay when some image is broken, for nobody knows then which are its own.
+    pub fn collect(&self) -> Result<Collected> {
+        let _writer = self.lock_writer();
+        let catalog = self.catalog();
+        let blobs = self.content.list()?.into_iter().map(|blob| blob.digest);
+        let layers = if catalog.broken.is_empty() { self.layers.list()? } else { Vec::new() };
+        let garbage = Referenced { blobs: blobs.collect(), layers: layers.into_iter().collect() };
+        self.sweep(&garbage, &catalog)
+    }
+
+    /// Removes those of the candidates that nobody needs. They vanish under the lock and are deleted after it.
+    pub(crate) fn sweep(&self, candidates: &Referenced, catalog: &Catalog) -> Result<Collected> {
+        let needed = catalog.referenced();
+        let mut graves: Vec<Grave> = Vec::new();
+        let mut collected = Collected::default();
+        let collecting = self.collecting.write().unwrap_or_else(PoisonError::into_inner);
+        let is_free = |digest: &&Digest| !self.leases.holds(digest);
+        for digest in candidates.blobs.difference(&needed.blobs).filter(is_free) {
+            let size = self.content.size(digest).unwrap_or(0);
+            if let Some(grave) = self.content.take_out(digest)? {
+                graves.push(grave);
+                collected.blobs += 1;
+                collected.bytes += size;
+            }
+        }
+        for diff_id in candidates.layers.difference(&needed.layers).filter(is_free) {
+            let size = self.layers.info(diff_id).map_or(0, |info| info.size);
+            if let Some(grave) = self.layers.take_out(diff_id)? {
+                graves.push(grave);
+                collected.layers += 1;
+                collected.bytes += size;
+            }
+        }
+        drop(collecting);
+        drop(graves);
+        Ok(collected)
+    }
+
+    /// Keeps everything of an image.
+    pub(crate) fn lease_blobs(&self, content: &Content, image: &Image) -> Lease {
+        let _collecting = self.spare_content();
+        let mut lease = self.lease_of(image);
+        let layers = content.manifest.layers.iter().map(|layer| layer.digest);
+        layers.chain([content.id, image.manifest.digest]).for_each(|blob| lease.hold(blob));
+        lease
+    }
+
+    pub(crate) fn is_leased(&self, digest: &Digest) -> bool {
+        self.leases.holds(digest)
+    }
+
+    /// While this is held, no content is taken away.
+    pub(crate) fn spare_content(&self) -> RwLockReadGuard<'_, ()> {
+        self.collecting.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a layer is present; if so, the lease keeps it.
+    pub(crate) fn keep_if_present(&self, lease: &mut Lease, diff_id: &Digest) -> bool {
+        let _collecting = self.spare_content();
+        let is_present = self.layers.has(diff_id);
+        if is_present {
+            lease.hold(*diff_id);
+        }
+        is_present
+    }
+}
