@@ -57,8 +57,13 @@ fn mount(layers: &[PathBuf], writable: Option<(&Path, &Path)>) -> Result<OwnedFd
         let attributes = if writable.is_some() { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
     };
-    let mounted = match attempt(&|context| add_lowers(context, &folders)) {
-        // Before Linux 6.8 all layers go into one string.
+    // Before Linux 6.8 all layers go into one string; 6.5 is the first that might know better.
+    let one_by_one = if wharf_sys::kernel::at_least(6, 5) {
+        attempt(&|context| add_lowers(context, &folders))
+    } else {
+        Err(Errno::INVAL)
+    };
+    let mounted = match one_by_one {
         Err(Errno::INVAL) => attempt(&|context| set_lowers(context, &folders)),
         other => other,
     };

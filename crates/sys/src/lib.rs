@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod capability;
 pub mod exe;
 pub mod inherit;
+pub mod kernel;
 pub mod keyring;
 pub mod memfd;
 pub mod memory;

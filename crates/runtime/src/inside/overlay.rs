@@ -23,6 +23,9 @@ pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<
     if lower.is_empty() {
         return fsmount::copy(rustix::fs::CWD, upper, false);
     }
+    if !wharf_sys::kernel::at_least(6, 5) {
+        return joined(lower, upper, work);
+    }
     match one_by_one(lower, upper, work) {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
             joined(lower, upper, work).map_err(|_| error)
