@@ -62,11 +62,12 @@ impl Store {
         Ok(Self { jobs })
     }
 
-    /// Runs `write` in a transaction and answers once it is as durable as asked.
+    /// Runs `write` in a transaction; the answer comes once it is as durable as asked. The write is under way when this
+    /// returns, whether or not anyone waits for the answer, and writes happen in the order in which they were asked for.
     ///
     /// # Errors
     /// [`Kind::Exhausted`] on a full disk, [`Kind::System`] for whatever else the database reports.
-    pub async fn write<T, F>(&self, durability: Durability, write: F) -> Result<T>
+    pub fn write<T, F>(&self, durability: Durability, write: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
     where
         T: Send + 'static,
         F: FnOnce(&Savepoint<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -78,9 +79,12 @@ impl Store {
             // The caller may have gone away; the write stands all the same.
             done: Box::new(move |result| drop(reply.send(result))),
         };
-        self.jobs.send(job).map_err(|_| stopped())?;
-        let value = answer.await.map_err(|_| stopped())?.map_err(report)?;
-        value.downcast::<T>().map(|value| *value).map_err(|_| stopped())
+        // If the thread is gone, so is the other end of the answer.
+        drop(self.jobs.send(job));
+        async move {
+            let value = answer.await.map_err(|_| stopped())?.map_err(report)?;
+            value.downcast::<T>().map(|value| *value).map_err(|_| stopped())
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! From a record to a running process: network plan, files, monitor.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 
 use wharf_monitor::Newborn;
 use wharf_monitor::protocol::Streams;
@@ -39,22 +38,27 @@ pub fn docker_wording(record: &Record, error: Error) -> Error {
 }
 
 /// Makes the monitor and, through it, the container; answers the connection, the process id and the time of the start.
+///
+/// `intent` is the state that announces all this, on its way to the database. Files and an idle monitor are made
+/// meanwhile; nothing that a crash could leave behind is done before it has arrived.
 pub async fn start(
     services: &Services,
-    record: &Arc<Record>,
+    record: &Record,
     sandbox: SandboxPlan,
     clients: Vec<(OwnedFd, Streams)>,
+    intent: impl Future<Output = Result<()>>,
 ) -> Result<(Live, i32, String)> {
     let run_dir = services.config.monitor_dir(record.id);
-    let (prepared, container_dir) = (Arc::clone(record), services.config.container_dir(record.id));
-    let (dns, dir, plan) = (services.config.dns.clone(), run_dir.clone(), sandbox.clone());
-    crate::blocking(move || {
-        files::write(&prepared, &plan, &container_dir, &dns)?;
-        make_fresh(&dir)
-    })
-    .await?;
+    let container_dir = services.config.container_dir(record.id);
+    // Some small files and a process: sending that to another thread would take longer than doing it.
+    let newborn = tokio::task::block_in_place(|| {
+        files::write(record, &sandbox, &container_dir, &services.config.dns)?;
+        make_fresh(&run_dir)?;
+        Newborn::spawn(services.identity.executable.as_fd(), &run_dir)
+    })?;
     let spec = spec::build(services, record, sandbox)?;
-    let newborn = Newborn::spawn(services.identity.executable.as_fd(), &run_dir)?;
+    // A monitor that is told nothing ends with its connection.
+    intent.await?;
     let monitor = newborn.pid();
     let (started, handle, events) = newborn.start(&spec, clients).await?;
     Ok((Live { pid: monitor, handle, events }, started.pid, started.started_at))

@@ -18,7 +18,7 @@ use wharf_types::{Error, Kind, Result};
 use super::record::Record;
 use super::restart::Restart;
 use super::state::{Exited, Running, State};
-use super::{launch, teardown};
+use super::{launch, rows, teardown};
 use crate::services::Services;
 use crate::store::Durability;
 
@@ -234,9 +234,10 @@ impl Owner {
         let record = self.record();
         let sandbox = launch::plan(&self.services, &record).await?;
         self.run = Some(Run { monitor: None, sandbox: sandbox.clone(), tidy: false });
-        self.enter(State::Starting { sandbox: sandbox.clone() }, Durability::Crash).await?;
+        self.publish(State::Starting { sandbox: sandbox.clone() }, |_| ());
+        let intent = self.save_state(Durability::Crash);
         let clients = std::mem::take(&mut self.waiting_clients);
-        let (live, pid, started_at) = launch::start(&self.services, &record, sandbox.clone(), clients).await?;
+        let (live, pid, started_at) = launch::start(&self.services, &record, sandbox.clone(), clients, intent).await?;
         self.last_monitor = Some(live.pid);
         if let Some(run) = &mut self.run {
             run.monitor = Some(live);
@@ -256,7 +257,7 @@ impl Owner {
         self.waiting_clients.clear();
         self.settle().await;
         self.publish(State::Exited(exited), |snapshot| snapshot.exits += 1);
-        self.save(Durability::Crash).await?;
+        self.save_state(Durability::Crash).await?;
         if self.record().auto_remove() { self.remove(true).await } else { Ok(()) }
     }
 
@@ -376,11 +377,12 @@ impl Owner {
             run.tidy = exit.problems.is_empty();
         }
         self.publish(State::Exited(running.exited(exit)), |snapshot| snapshot.exits += 1);
-        self.save_later();
         self.tell("die", attributes);
         self.restart.ended(exit.code);
         if self.record().auto_remove() && !self.restart.is_due() {
             self.remove_by_itself().await;
+        } else {
+            self.save_later();
         }
     }
 
@@ -475,7 +477,7 @@ impl Owner {
     async fn enter(&mut self, state: State, durability: Durability) -> Result<()> {
         let before = self.state();
         self.publish(state, |_| ());
-        let saved = self.save(durability).await;
+        let saved = self.save_state(durability).await;
         if saved.is_err() {
             self.publish(before, |_| ());
         }
@@ -493,17 +495,21 @@ impl Owner {
         self.snapshot.send_modify(change);
     }
 
-    async fn save(&self, durability: Durability) -> Result<()> {
-        let snapshot = self.snapshot.borrow().clone();
-        super::rows::update(&self.services.store, &snapshot, durability).await
+    fn save(&self, durability: Durability) -> impl Future<Output = Result<()>> + Send + use<> {
+        rows::update(&self.services.store, &self.snapshot.borrow(), durability)
+    }
+
+    /// Writes the state alone; under way when this returns.
+    fn save_state(&self, durability: Durability) -> impl Future<Output = Result<()>> + Send + use<> {
+        rows::update_state(&self.services.store, &self.snapshot.borrow(), durability)
     }
 
     /// Saves a state that reports an effect: nobody needs to wait, since the monitor remembers it as well.
     fn save_later(&self) {
-        let (store, snapshot) = (self.services.store.clone(), self.snapshot.borrow().clone());
+        let (written, container) = (self.save_state(Durability::Crash), self.record().id);
         tokio::spawn(async move {
-            if let Err(error) = super::rows::update(&store, &snapshot, Durability::Crash).await {
-                tracing::error!(container = %snapshot.record.id, error = %error.chain(), "state not written");
+            if let Err(error) = written.await {
+                tracing::error!(%container, error = %error.chain(), "state not written");
             }
         });
     }

@@ -28,23 +28,43 @@ pub async fn insert(store: &Store, record: &Record, durability: Durability) -> R
     store.write(durability, write).await
 }
 
-/// Writes a container's record and state.
-pub async fn update(store: &Store, snapshot: &Snapshot, durability: Durability) -> Result<()> {
+/// Writes a container's record and state; under way when this returns.
+pub fn update(
+    store: &Store,
+    snapshot: &Snapshot,
+    durability: Durability,
+) -> impl Future<Output = Result<()>> + Send + use<> {
     let (id, name) = (snapshot.record.id.to_string(), snapshot.record.name.clone());
-    let (record, state) = (crate::json::write(&*snapshot.record)?, crate::json::write(&snapshot.state)?);
-    let write = move |s: &Savepoint<'_>| {
-        let mut statement =
-            s.prepare_cached("UPDATE container SET name = ?2, record = ?3, state = ?4 WHERE id = ?1")?;
-        statement.execute((id, name, record, state)).map(drop)
-    };
-    store.write(durability, write).await
+    let documents = crate::json::write(&*snapshot.record).and_then(|r| Ok((r, crate::json::write(&snapshot.state)?)));
+    let written = documents.map(|(record, state)| {
+        store.write(durability, move |s: &Savepoint<'_>| {
+            let statement = "UPDATE container SET name = ?2, record = ?3, state = ?4 WHERE id = ?1";
+            s.prepare_cached(statement)?.execute((id, name, record, state)).map(drop)
+        })
+    });
+    async move { written?.await }
 }
 
-/// Forgets a container; an unknown one is fine.
-pub async fn delete(store: &Store, id: Id) -> Result<()> {
+/// Writes a container's state alone; under way when this returns.
+pub fn update_state(
+    store: &Store,
+    snapshot: &Snapshot,
+    durability: Durability,
+) -> impl Future<Output = Result<()>> + Send + use<> {
+    let id = snapshot.record.id.to_string();
+    let written = crate::json::write(&snapshot.state).map(|state| {
+        store.write(durability, move |s: &Savepoint<'_>| {
+            s.prepare_cached("UPDATE container SET state = ?2 WHERE id = ?1")?.execute((id, state)).map(drop)
+        })
+    });
+    async move { written?.await }
+}
+
+/// Forgets a container, an unknown one is fine; under way when this returns.
+pub fn delete(store: &Store, id: Id) -> impl Future<Output = Result<()>> + Send + use<> {
     let id = id.to_string();
     let write = move |s: &Savepoint<'_>| s.execute("DELETE FROM container WHERE id = ?1", [id]).map(drop);
-    store.write(Durability::Crash, write).await
+    store.write(Durability::Crash, write)
 }
 
 /// Reads all containers.

@@ -93,23 +93,31 @@ fn remove_cgroup(path: &str) -> Result<()> {
 }
 
 /// Removes everything that belongs to a container that has ended. The row goes first: what is left of a container
-/// without a row is removed by the next engine.
+/// without a row is removed by the next engine. One that goes by itself needs no order, for the next engine would
+/// remove it anyway.
 pub async fn remove(services: &Services, record: &Record, volumes: bool) -> Result<()> {
-    rows::delete(&services.store, record.id).await?;
+    let forgotten = rows::delete(&services.store, record.id);
+    let pending = if record.auto_remove() {
+        Some(forgotten)
+    } else {
+        forgotten.await?;
+        None
+    };
     if volumes {
         services.volumes.remove_anonymous(record).await;
     }
-    let (run, images, id) = (services.config.monitor_dir(record.id), services.images.clone(), record.id);
-    crate::blocking(move || {
-        let gone = std::fs::remove_dir_all(&run);
-        if let Err(error) = gone
+    let run = services.config.monitor_dir(record.id);
+    tokio::task::block_in_place(|| {
+        if let Err(error) = std::fs::remove_dir_all(&run)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(path = %run.display(), %error, "left behind; the next engine removes it");
         }
-        images.snapshots().discard(&id)
-    })
-    .await?;
+        services.images.snapshots().discard(&record.id)
+    })?;
+    if let Some(forgotten) = pending {
+        forgotten.await?;
+    }
     services.images.empty_trash_later();
     services.images.drop_lease(record.id);
     Ok(())
