@@ -62,6 +62,15 @@ pub fn kill_monitor(pid: i32, run_dir: &Path) {
     }
 }
 
+/// Kills the monitor of the container whose first process is `first`: its parent.
+pub fn kill_monitor_of(first: i32, run_dir: &Path) {
+    let status = std::fs::read_to_string(format!("/proc/{first}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).and_then(|pid| pid.trim().parse().ok());
+    if let Some(parent) = parent {
+        kill_monitor(parent, run_dir);
+    }
+}
+
 /// Whether the process is the monitor of this folder, which stands among its arguments; not yet ended, not another
 /// process with a recycled id.
 fn is_monitor(pid: i32, run_dir: &Path) -> bool {
