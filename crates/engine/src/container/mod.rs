@@ -250,6 +250,15 @@ impl Containers {
     /// # Errors
     /// `Conflict` when it runs and `force` was not asked for.
     pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
+        if let Some(id) = self.directory.damaged(name).filter(|_| options.force) {
+            let (services, directory) = (self.services.clone(), self.directory.clone());
+            return detach(async move {
+                teardown::remove_damaged(&services, id).await?;
+                directory.remove(id);
+                Ok(())
+            })
+            .await;
+        }
         let entry = self.directory.find(name)?;
         let (volumes, config) = (options.volumes, Arc::clone(&self.services.config));
         detach(async move {

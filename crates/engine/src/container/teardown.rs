@@ -6,7 +6,7 @@ use std::time::Duration;
 use wharf_monitor::protocol::Exit;
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::cgroup::Group;
-use wharf_types::{Error, Result};
+use wharf_types::{Error, Id, Result};
 
 use super::record::Record;
 use super::rows;
@@ -115,19 +115,40 @@ pub async fn remove(services: &Services, record: &Record, volumes: bool) -> Resu
     if volumes {
         services.volumes.remove_anonymous(record).await;
     }
-    let run = services.config.monitor_dir(record.id);
+    discard(services, record.id)?;
+    if let Some(forgotten) = pending {
+        forgotten.await?;
+    }
+    release(services, record.id);
+    Ok(())
+}
+
+/// Removes a container whose row cannot be read; what still runs of it is killed. Its volumes stay, for nobody knows
+/// which are its own.
+pub async fn remove_damaged(services: &Services, id: Id) -> Result<()> {
+    let cgroup = services.cgroup_of(None, id);
+    crate::blocking(move || remove_cgroup(&cgroup)).await?;
+    rows::delete(&services.store, id).await?;
+    discard(services, id)?;
+    release(services, id);
+    Ok(())
+}
+
+/// Takes the folders of a container out of the way.
+fn discard(services: &Services, id: Id) -> Result<()> {
+    let run = services.config.monitor_dir(id);
     tokio::task::block_in_place(|| {
         if let Err(error) = std::fs::remove_dir_all(&run)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(path = %run.display(), %error, "left behind; the next engine removes it");
         }
-        services.images.snapshots().discard(&record.id)
-    })?;
-    if let Some(forgotten) = pending {
-        forgotten.await?;
-    }
+        services.images.snapshots().discard(&id)
+    })
+}
+
+/// Gives back what a container held of its image.
+fn release(services: &Services, id: Id) {
     services.images.empty_trash_later();
-    services.images.drop_lease(record.id);
-    Ok(())
+    services.images.drop_lease(id);
 }
