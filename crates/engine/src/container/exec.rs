@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use wharf_api::exec::{ExecConfig, ExecInspect, ExecStart, ProcessConfig};
 use wharf_monitor::protocol::Streams;
 use wharf_runtime::spec::Process;
-use wharf_types::{Error, Id, Result};
+use wharf_types::{Error, Id, Kind, Result};
 
 use super::Containers;
 use super::attach::{AttachOptions, Connection, streams};
@@ -234,7 +234,7 @@ impl ExecTicket {
         let started = self.entry.ask(|reply| Request::Exec(Box::new(ExecRequest { id, process, client, reply }))).await;
         let after = match &started {
             Ok(pid) => Phase::Running { pid: *pid },
-            Err(error) => Phase::Ended { pid: 0, code: i32::from(error.kind().start_exit_code()) },
+            Err(error) => Phase::Ended { pid: 0, code: exit_code_of_failed_exec(error) },
         };
         // The end may have been reported before the answer to the start.
         self.exec.phase.send_if_modified(|phase| {
@@ -246,6 +246,11 @@ impl ExecTicket {
         });
         started.map(drop)
     }
+}
+
+/// 127 for a program that is not there; Docker has 126 for whatever else keeps an exec from starting.
+fn exit_code_of_failed_exec(error: &Error) -> i32 {
+    if error.kind() == Kind::CommandNotFound { 127 } else { 126 }
 }
 
 /// The exec's process: the container's environment and security, with what the exec changes.

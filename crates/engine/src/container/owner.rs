@@ -275,6 +275,10 @@ impl Owner {
         }
         self.live()?.handle.signal(None, signal).await?;
         self.tell("kill", [("signal".to_owned(), signal.to_string())]);
+        // A frozen process takes no signal; with version 1 of cgroups not even SIGKILL.
+        if stop && self.running().is_ok_and(|running| running.paused) {
+            self.pause(false).await?;
+        }
         Ok(())
     }
 
