@@ -1,6 +1,8 @@
 //! Connections that become the streams of a process.
 
 use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -20,6 +22,11 @@ use wharf_types::{Error, Result, ResultExt};
 use crate::response::{self, Answer};
 use crate::stream::Stream;
 
+/// How often to look, before waiting in earnest, whether a client has read an answer's head.
+const YIELDS: u32 = 20;
+/// How long a client may take to read it.
+const HEAD_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// The content type of a process's output: Docker tells the two apart since API 1.42 only.
 pub(crate) fn content_type(version: ApiVersion, tty: bool) -> &'static str {
     if tty || version.before(42) { RAW_STREAM } else { MULTIPLEXED_STREAM }
@@ -36,7 +43,9 @@ where
     tokio::spawn(async move {
         let connected = async {
             let upgraded = upgraded.await.map_err(|error| Error::system("the client went away").caused_by(error))?;
-            connect(into_connection(upgraded)?).await
+            let connection = into_connection(upgraded)?;
+            until_read(&connection.socket).await;
+            connect(connection).await
         };
         if let Err(error) = connected.await {
             tracing::debug!(error = error.chain(), "a stream could not be connected");
@@ -46,6 +55,30 @@ where
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("tcp"));
     answer
+}
+
+/// Waits, not for long, until the client has read the answer's head.
+///
+/// Some clients (docker-py) read the head through a buffer and the stream past it: what comes in one piece with the head
+/// is lost to them. Docker is slow enough for that never to happen.
+async fn until_read(socket: &OwnedFd) {
+    let has_read = |socket: &OwnedFd| wharf_sys::net::unread(socket).unwrap_or(0) == 0;
+    for _ in 0..YIELDS {
+        if has_read(socket) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    let Ok(socket) = socket.try_clone() else { return };
+    // The runtime's timer counts in milliseconds, which is long compared with the start of a process.
+    let waiting = tokio::task::spawn_blocking(move || {
+        let end = Instant::now() + HEAD_TIMEOUT;
+        while !has_read(&socket) && Instant::now() < end {
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    });
+    // It cannot fail but by the runtime's end, which ends this too.
+    drop(waiting.await);
 }
 
 fn into_connection(upgraded: Upgraded) -> Result<Connection> {

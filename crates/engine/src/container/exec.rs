@@ -154,9 +154,7 @@ impl Containers {
     /// What is known of an exec.
     pub async fn exec_inspect(&self, id: &str) -> Result<ExecInspect> {
         let exec = self.execs.find(id)?;
-        if matches!(*exec.phase.borrow(), Phase::Running { .. }) {
-            self.await_news(&exec).await;
-        }
+        self.await_news(&exec).await;
         let phase = *exec.phase.borrow();
         let (config, (entrypoint, arguments)) = (&exec.config, split(&exec.config.cmd));
         Ok(ExecInspect {
@@ -201,17 +199,26 @@ impl Containers {
         }
     }
 
-    /// A client inspects an exec as soon as its stream has closed, perhaps before the engine has heard of the end:
-    /// if the monitor no longer knows the process, the news is on its way.
+    /// A client inspects an exec as soon as its stream has closed, perhaps before the engine has heard of the end, or
+    /// even of the start: if the monitor no longer knows the process, the news is on its way.
     async fn await_news(&self, exec: &Exec) {
-        let Ok(entry) = self.directory.find(&exec.container.to_string()) else { return };
-        let running = entry.ask(Request::RunningExecs).await.unwrap_or_default();
-        if !running.contains(&exec.id) {
+        let news = async {
             let mut phase = exec.phase.subscribe();
-            let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended { .. }));
-            // Without news it is shown as running, which is what the engine knows.
-            drop(tokio::time::timeout(NEWS_TIMEOUT, ended).await);
-        }
+            // The sender is the exec itself, which outlives this.
+            drop(phase.wait_for(|phase| *phase != Phase::Starting).await);
+            if matches!(*phase.borrow(), Phase::Running { .. }) && !self.is_running(exec).await {
+                drop(phase.wait_for(|phase| matches!(phase, Phase::Ended { .. })).await);
+            }
+        };
+        // Without news it is shown as running, which is what the engine knows.
+        drop(tokio::time::timeout(NEWS_TIMEOUT, news).await);
+    }
+
+    /// Whether the container's monitor still knows the process.
+    async fn is_running(&self, exec: &Exec) -> bool {
+        let Ok(entry) = self.directory.find(&exec.container.to_string()) else { return false };
+        let running = entry.ask(Request::RunningExecs).await.unwrap_or_default();
+        running.contains(&exec.id)
     }
 }
 
