@@ -143,6 +143,10 @@ impl Containers {
     pub async fn stop(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
         let entry = self.directory.find(name)?;
         let snapshot = entry.now();
+        if snapshot.state.exited().is_some_and(|exited| exited.again) {
+            // Between two runs: the next one is called off.
+            return pass_on(&entry, SIGKILL).await.map(drop);
+        }
         if !snapshot.state.is_live() {
             return Err(Error::not_modified("the container is not running"));
         }
@@ -335,12 +339,13 @@ impl Containers {
     pub(crate) fn start_at_boot(&self) {
         for entry in self.directory.all() {
             let now = entry.now();
+            let again = now.state.exited().is_some_and(|exited| exited.again);
             let wanted = match now.record.restart_policy() {
                 record::RestartPolicy::Always => true,
                 // It ended while no engine ran, so nobody stopped it by hand.
-                record::RestartPolicy::UnlessStopped => now.exits > 0,
+                record::RestartPolicy::UnlessStopped => again || now.exits > 0,
                 record::RestartPolicy::OnFailure { .. } => {
-                    now.exits > 0 && now.state.exited().is_some_and(|exited| exited.exit_code != 0)
+                    again || now.exits > 0 && now.state.exited().is_some_and(|exited| exited.exit_code != 0)
                 }
                 record::RestartPolicy::No => false,
             };

@@ -272,6 +272,7 @@ impl Owner {
     async fn signal(&mut self, signal: i32, stop: bool) -> Result<()> {
         if stop {
             self.restart.stopped_by_hand();
+            self.plan_no_restart();
         }
         self.live()?.handle.signal(None, signal).await?;
         self.tell("kill", [("signal".to_owned(), signal.to_string())]);
@@ -280,6 +281,16 @@ impl Owner {
             self.pause(false).await?;
         }
         Ok(())
+    }
+
+    /// It was to start again, and someone wants it to stay down.
+    fn plan_no_restart(&self) {
+        if let State::Exited(exited) = self.state()
+            && exited.again
+        {
+            self.publish(State::Exited(Exited { again: false, ..exited }), |_| ());
+            self.save_later();
+        }
     }
 
     async fn pause(&mut self, paused: bool) -> Result<()> {
