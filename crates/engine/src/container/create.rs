@@ -212,7 +212,7 @@ fn check_modes(host: &HostConfig) -> Result<()> {
 fn resolve_references(services: &Services, directory: &Directory, host: &mut HostConfig) -> Result<()> {
     for mode in [&mut host.network_mode, &mut host.pid_mode, &mut host.ipc_mode] {
         if let Some(name) = mode.strip_prefix("container:") {
-            *mode = format!("container:{}", directory.find(name).map_err(as_invalid)?.id);
+            *mode = format!("container:{}", directory.find(name).map_err(|error| as_invalid(&error))?.id);
         }
     }
     let published = !host.port_bindings.is_empty() || host.publish_all_ports;
@@ -224,13 +224,13 @@ fn resolve_references(services: &Services, directory: &Directory, host: &mut Hos
         _ => {}
     }
     if let Some(name) = Some(host.network_mode.as_str()).filter(|mode| !mode.starts_with("container:")) {
-        services.networks.find(name).map_err(as_invalid)?;
+        services.networks.find(name).map_err(|error| as_invalid(&error))?;
     }
     Ok(())
 }
 
 /// What a create names but is not there is a mistake of the request: `NotFound` makes Docker's CLI look for the image.
-fn as_invalid(error: Error) -> Error {
+fn as_invalid(error: &Error) -> Error {
     let invalid = Error::invalid(error.to_string());
     match error.hint() {
         Some(hint) => invalid.with_hint(hint),

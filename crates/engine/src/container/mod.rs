@@ -411,11 +411,12 @@ async fn pass_on(entry: &Entry, signal: i32) -> Result<bool> {
 
 /// Kills a container and waits until nothing of it is left. A monitor that is stopped or stuck is killed with it.
 async fn kill_and_wait(config: &Config, entry: &Entry) -> Result<()> {
-    if !pass_on(entry, SIGKILL).await? && !ended_within(entry, LAST_WORDS).await {
-        if let Some(running) = entry.now().state.running() {
-            tracing::warn!(container = %entry.id, "the monitor does not answer; killing it");
-            teardown::kill_monitor_of(running.pid, &config.monitor_dir(entry.id));
-        }
+    if !pass_on(entry, SIGKILL).await?
+        && !ended_within(entry, LAST_WORDS).await
+        && let Some(running) = entry.now().state.running()
+    {
+        tracing::warn!(container = %entry.id, "the monitor does not answer; killing it");
+        teardown::kill_monitor_of(running.pid, &config.monitor_dir(entry.id));
     }
     if ended_within(entry, KILL_TIMEOUT).await {
         return Ok(());
