@@ -391,9 +391,10 @@ impl Owner {
         if let Some(run) = &mut self.run {
             run.tidy = exit.problems.is_empty();
         }
-        self.publish(State::Exited(running.exited(exit)), |snapshot| snapshot.exits += 1);
-        self.tell("die", attributes);
         self.restart.ended(exit.code);
+        let exited = Exited { again: self.restart.is_due(), ..running.exited(exit) };
+        self.publish(State::Exited(exited), |snapshot| snapshot.exits += 1);
+        self.tell("die", attributes);
         if self.record().auto_remove() && !self.restart.is_due() {
             self.remove_by_itself().await;
         } else {
