@@ -44,6 +44,9 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
         Ok(content) => content,
         Err(error) => {
             tracing::error!(container = row.id, name = row.name, error = %error.chain(), "set aside");
+            if let Ok(id) = row.id.parse() {
+                services.directory.set_aside(id, &row.name, error);
+            }
             return;
         }
     };

@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use rustix::net::AddressFamily;
 use tokio::net::{TcpListener, UnixListener};
@@ -46,6 +47,10 @@ enum Socket {
 const GROUPS: [&str; 2] = ["wharf", "docker"];
 /// Read and write for owner and group.
 const MODE: u32 = 0o660;
+/// How often, and how long apart, to look whether another engine goes on listening: a quarter of a second in all.
+const KNOCKS: u32 = 25;
+/// See [`KNOCKS`].
+const KNOCK: Duration = Duration::from_millis(10);
 
 impl Listener {
     /// Listens. A socket file that a dead engine left is replaced; must be called within a runtime.
@@ -122,14 +127,32 @@ fn bind_unix(path: &Path) -> Result<Socket> {
     Ok(Socket::Unix { listener, _file: Some(file) })
 }
 
-/// Binds by way of the folder's descriptor, for a socket's path has room for 107 bytes only.
 fn bind_path(path: &Path) -> io::Result<StdUnixListener> {
+    by_folder(path, StdUnixListener::bind)
+}
+
+/// Names the socket by way of its folder's descriptor, for a socket's path has room for 107 bytes only.
+fn by_folder<T>(path: &Path, action: impl FnOnce(PathBuf) -> io::Result<T>) -> io::Result<T> {
     let (folder, name) = match (path.parent(), path.file_name()) {
         (Some(folder), Some(name)) => (folder, name),
         _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")),
     };
     let folder = fs::File::open(folder)?;
-    StdUnixListener::bind(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name))
+    action(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name))
+}
+
+/// Whether someone listens on a socket. An engine that was killed a moment ago still does until the kernel has taken
+/// it down: that it does so is worth a short wait.
+fn is_listened_on(path: &Path) -> bool {
+    for _ in 0..KNOCKS {
+        let answer = by_folder(path, StdUnixStream::connect);
+        if answer.is_err_and(|error| matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound))
+        {
+            return false;
+        }
+        std::thread::sleep(KNOCK);
+    }
+    true
 }
 
 /// Removes the file of a socket that nobody listens on any more.
@@ -142,12 +165,15 @@ fn remove_stale(path: &Path) -> Result<()> {
         ))
         .with_hint("choose another path with --host"));
     }
-    match StdUnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).with_context(|| format!("cannot remove the old socket {}", path.display()))
+    if is_listened_on(path) {
+        return Err(Error::conflict(format!("socket in use: another engine listens on unix://{}", path.display()))
+            .with_hint("use that engine, stop it, or choose another socket with --host"));
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove the old socket {}", path.display()))
         }
-        _ => Err(Error::conflict(format!("socket in use: another engine listens on unix://{}", path.display()))
-            .with_hint("use that engine, stop it, or choose another socket with --host")),
+        _ => Ok(()),
     }
 }
 
@@ -300,7 +326,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("x".repeat(120));
         fs::create_dir(&folder).unwrap();
-        assert!(Listener::bind(&Host::Unix(folder.join("s"))).is_ok());
+        let path = folder.join("s");
+        // One that a dead engine left is told from one in use, too.
+        drop(bind_path(&path).unwrap());
+        assert!(Listener::bind(&Host::Unix(path)).is_ok());
     }
 
     #[tokio::test]

@@ -19,8 +19,9 @@ const MAX_VALUE: usize = 255;
 
 /// Mounts `layers` (topmost first) beneath the container's own folder and returns the root as a directory descriptor.
 ///
-/// For containers that do not run: a second mount of an upper folder in use is undefined. With `writable` false,
-/// nothing on disk is touched, not even overlay's work folder.
+/// With `writable` true only for containers that do not run: a second mount that writes to an upper folder in use is
+/// undefined. With `writable` false nothing on disk is touched, not even overlay's work folder, and what a running
+/// container changes meanwhile may or may not be seen.
 pub fn mount_container(layers: &[PathBuf], container: &Snapshot, writable: bool) -> Result<OwnedFd> {
     if writable {
         return mount(layers, Some((&container.upper, &container.work)));

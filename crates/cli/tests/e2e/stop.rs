@@ -89,3 +89,44 @@ fn greedy_many_at_once() {
     });
     engine.finish();
 }
+
+#[test]
+fn a_paused_one_dies_of_kill_and_of_force() {
+    let engine = TempEngine::start();
+    for order in [&["kill", "box"][..], &["rm", "-f", "box"]] {
+        engine.cli(&["run", "-d", "--name", "box", "busybox:test", "sleep", "1000"]).ok();
+        engine.cli(&["pause", "box"]).ok();
+        engine.cli(order).ok();
+        if order[0] == "kill" {
+            assert_eq!(engine.get("/containers/box/json")["State"]["ExitCode"], 137);
+            engine.cli(&["rm", "box"]).ok();
+        }
+    }
+    engine.finish();
+}
+
+#[test]
+fn after_a_kill_it_has_ended_and_can_start_again() {
+    let engine = TempEngine::start();
+    engine.cli(&["create", "--name", "box", "busybox:test", "sleep", "1000"]).ok();
+    for _ in 0..5 {
+        engine.cli(&["start", "box"]).ok();
+        engine.cli(&["kill", "box"]).ok();
+        assert_eq!(engine.get("/containers/box/json")["State"]["Status"], "exited");
+    }
+    engine.finish();
+}
+
+#[test]
+fn a_monitor_that_is_stopped_holds_up_no_removal() {
+    let engine = TempEngine::start();
+    engine.cli(&["run", "-d", "--name", "box", "busybox:test", "sleep", "1000"]).ok();
+    let first = engine.get("/containers/box/json")["State"]["Pid"].to_string();
+    let status = std::fs::read_to_string(format!("/proc/{first}/status")).unwrap();
+    let monitor = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
+    let monitor = rustix::process::Pid::from_raw(monitor).unwrap();
+    rustix::process::kill_process(monitor, rustix::process::Signal::STOP).unwrap();
+    assert_eq!(engine.get("/containers/box/json")["State"]["Running"], true);
+    engine.cli(&["rm", "-f", "box"]).ok();
+    engine.finish();
+}

@@ -25,12 +25,13 @@ struct Place {
 }
 
 impl Containers {
-    /// Writes the container's whole file system as a tar stream.
+    /// Writes the container's file system as a tar stream, without what is mounted inside it: not the live root, in which
+    /// /proc and the volumes stand, but the same folders as another, read-only view.
     pub async fn export(&self, name: &str, out: impl Write + Send + 'static) -> Result<()> {
         let snapshot = self.find(name)?;
         let record = std::sync::Arc::clone(&snapshot.record);
         let this = self.clone();
-        crate::blocking(move || tar::export(this.open_root(&snapshot, false)?.as_fd(), out)).await?;
+        crate::blocking(move || tar::export(this.mount_aside(&snapshot, false)?.as_fd(), out)).await?;
         self.services.events.publish("container", "export", &record.id.to_string(), record.event_attributes());
         Ok(())
     }
@@ -83,13 +84,16 @@ impl Containers {
 
     /// Opens the container's root: the live one where it runs, a mount that is attached nowhere otherwise.
     fn open_root(&self, snapshot: &Snapshot, writable: bool) -> Result<OwnedFd> {
-        let Some(running) = snapshot.state.running() else {
-            let files = self.services.images.snapshots().get(&snapshot.record.id);
-            return wharf_storage::overlay::mount_container(&snapshot.record.layers, &files, writable);
-        };
+        let Some(running) = snapshot.state.running() else { return self.mount_aside(snapshot, writable) };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(format!("/proc/{}/root", running.pid), flags, Mode::empty());
         root.map_err(std::io::Error::from).context("the container has just ended")
+    }
+
+    /// The container's layers as a mount that is attached nowhere; writable only where it does not run.
+    fn mount_aside(&self, snapshot: &Snapshot, writable: bool) -> Result<OwnedFd> {
+        let files = self.services.images.snapshots().get(&snapshot.record.id);
+        wharf_storage::overlay::mount_container(&snapshot.record.layers, &files, writable)
     }
 }
 

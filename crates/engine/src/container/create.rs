@@ -32,8 +32,8 @@ impl Containers {
     /// Makes a container.
     ///
     /// # Errors
-    /// `NotFound` for an image or network that does not exist, `Conflict` for a name that is taken, `InvalidParameter`
-    /// for what makes no sense. Nothing is left behind then.
+    /// `NotFound` for an image that does not exist, `Conflict` for a name that is taken, `InvalidParameter` for what makes
+    /// no sense. Nothing is left behind then.
     pub async fn create(&self, options: CreateOptions, request: CreateRequest) -> Result<CreateResponse> {
         let (image, lease) = self.image_for(&request, options.platform.as_ref())?;
         let id = names::fresh_id();
@@ -115,7 +115,7 @@ fn prepare(
     request: CreateRequest,
     image: &Image,
 ) -> Result<Record> {
-    let config = merge::merge(request.config, image.config())?;
+    let mut config = merge::merge(request.config, image.config())?;
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         let path = &config.working_dir;
         return Err(Error::invalid(format!(
@@ -129,6 +129,9 @@ fn prepare(
     check_host(&host_config)?;
     resolve_references(services, directory, &mut host_config)?;
     fill_in(&mut host_config)?;
+    if host_config.network_mode == "host" && config.hostname.is_empty() {
+        config.hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    }
     let record = Record {
         id,
         name,
@@ -172,6 +175,7 @@ fn check_host(host: &HostConfig) -> Result<()> {
     if host.shm_size < 0 {
         return Err(Error::invalid("SHM size can not be less than 0"));
     }
+    check_modes(host)?;
     match host.userns_mode.as_str() {
         "" | "host" => {}
         other => return Err(Error::invalid(format!("invalid user namespace mode: {other}"))),
@@ -182,11 +186,33 @@ fn check_host(host: &HostConfig) -> Result<()> {
     }
 }
 
+/// A mode that nobody knows must not end as the default.
+fn check_modes(host: &HostConfig) -> Result<()> {
+    let joins = |mode: &str| mode.strip_prefix("container:").is_some_and(|name| !name.is_empty());
+    for (what, mode, known) in [
+        ("IPC", &host.ipc_mode, &["", "none", "host", "private", "shareable"][..]),
+        ("PID", &host.pid_mode, &["", "host"]),
+    ] {
+        if !known.contains(&mode.as_str()) && !joins(mode) {
+            return Err(Error::invalid(format!("invalid {what} mode: {mode}")));
+        }
+    }
+    for (what, mode, known) in [
+        ("UTS", &host.uts_mode, &["", "host"][..]),
+        ("cgroup namespace", &host.cgroupns_mode, &["", "host", "private"]),
+    ] {
+        if !known.contains(&mode.as_str()) {
+            return Err(Error::invalid(format!("invalid {what} mode: {mode}")));
+        }
+    }
+    Ok(())
+}
+
 /// Names of other containers become ids, and networks must exist: later renames must not change the meaning.
 fn resolve_references(services: &Services, directory: &Directory, host: &mut HostConfig) -> Result<()> {
     for mode in [&mut host.network_mode, &mut host.pid_mode, &mut host.ipc_mode] {
         if let Some(name) = mode.strip_prefix("container:") {
-            *mode = format!("container:{}", directory.find(name)?.id);
+            *mode = format!("container:{}", directory.find(name).map_err(|error| as_invalid(&error))?.id);
         }
     }
     let published = !host.port_bindings.is_empty() || host.publish_all_ports;
@@ -198,9 +224,18 @@ fn resolve_references(services: &Services, directory: &Directory, host: &mut Hos
         _ => {}
     }
     if let Some(name) = Some(host.network_mode.as_str()).filter(|mode| !mode.starts_with("container:")) {
-        services.networks.find(name)?;
+        services.networks.find(name).map_err(|error| as_invalid(&error))?;
     }
     Ok(())
+}
+
+/// What a create names but is not there is a mistake of the request: `NotFound` makes Docker's CLI look for the image.
+fn as_invalid(error: &Error) -> Error {
+    let invalid = Error::invalid(error.to_string());
+    match error.hint() {
+        Some(hint) => invalid.with_hint(hint),
+        None => invalid,
+    }
 }
 
 /// The defaults that an inspect shows.
@@ -260,4 +295,26 @@ pub fn updated(record: &Record, request: &UpdateRequest) -> Record {
         pids_limit
     );
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_that_nobody_knows_are_refused() {
+        let with = |ipc: &str, pid: &str, uts: &str| {
+            let (ipc_mode, pid_mode, uts_mode) = (ipc.into(), pid.into(), uts.into());
+            check_modes(&HostConfig { ipc_mode, pid_mode, uts_mode, ..HostConfig::default() })
+        };
+        for (ipc, pid, uts) in
+            [("", "", ""), ("host", "host", "host"), ("shareable", "container:a", ""), ("none", "", "")]
+        {
+            assert!(with(ipc, pid, uts).is_ok(), "{ipc} {pid} {uts}");
+        }
+        for (ipc, pid, uts) in [("bogus", "", ""), ("", "private", ""), ("", "", "container:a"), ("container:", "", "")]
+        {
+            assert!(with(ipc, pid, uts).is_err(), "{ipc} {pid} {uts}");
+        }
+    }
 }

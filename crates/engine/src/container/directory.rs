@@ -9,6 +9,9 @@ use wharf_types::{Error, Id, Result};
 
 use super::owner::{Request, Snapshot};
 
+/// How many digits of a damaged container's id name it.
+const SHORT: usize = 12;
+
 /// All containers of an engine; clones share it.
 #[derive(Clone, Default)]
 pub struct Directory {
@@ -18,8 +21,10 @@ pub struct Directory {
 #[derive(Default)]
 struct Tables {
     entries: BTreeMap<Id, Entry>,
-    /// Also holds names of containers that are being created.
+    /// Also holds names of containers that are being created, and of damaged ones.
     names: HashMap<String, Id>,
+    /// Containers whose rows cannot be read, and why.
+    damaged: BTreeMap<Id, Error>,
 }
 
 /// One container: what it is like, and where to send wishes.
@@ -59,6 +64,10 @@ impl Directory {
         let tables = self.read();
         let bare = name.strip_prefix('/').unwrap_or(name);
         let by_id = || bare.parse::<Id>().ok().filter(|id| tables.entries.contains_key(id));
+        if let Some((id, reason)) = tables.damaged_by(bare) {
+            return Err(Error::corrupt(format!("container {} is set aside: {}", id.short(), reason.chain()))
+                .with_hint(format!("'wharf rm -f {}' removes what is left of it", id.short())));
+        }
         if let Some(id) = by_id().or_else(|| tables.names.get(bare).copied()) {
             return tables.entries.get(&id).cloned().ok_or_else(|| not_found(name));
         }
@@ -112,9 +121,22 @@ impl Directory {
         tables.entries.insert(entry.id, entry);
     }
 
+    /// Keeps a container whose row cannot be read: it blocks nobody, holds its name and can be removed.
+    pub fn set_aside(&self, id: Id, name: &str, reason: Error) {
+        let mut tables = self.write();
+        tables.names.insert(name.to_owned(), id);
+        tables.damaged.insert(id, reason);
+    }
+
+    /// The damaged container with this id, name or beginning of an id.
+    pub fn damaged(&self, name: &str) -> Option<Id> {
+        self.read().damaged_by(name.strip_prefix('/').unwrap_or(name)).map(|(id, _)| id)
+    }
+
     /// Takes a container out.
     pub fn remove(&self, id: Id) {
         let mut tables = self.write();
+        tables.damaged.remove(&id);
         tables.entries.remove(&id);
         tables.names.retain(|_, other| *other != id);
     }
@@ -142,6 +164,37 @@ impl Directory {
     }
 }
 
+impl Tables {
+    fn damaged_by(&self, name: &str) -> Option<(Id, &Error)> {
+        let named = self.names.get(name).copied();
+        let is_meant = |id: &Id| named == Some(*id) || name.len() >= SHORT && id.to_string().starts_with(name);
+        self.damaged.iter().find(|(id, _)| is_meant(id)).map(|(id, reason)| (*id, reason))
+    }
+}
+
 fn not_found(name: &str) -> Error {
     Error::not_found(format!("No such container: {name}")).with_hint("'wharf ps -a' lists all containers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_container_holds_its_name_until_it_is_removed() {
+        let (directory, id, other) = (Directory::default(), crate::names::fresh_id(), crate::names::fresh_id());
+        directory.set_aside(id, "web", Error::corrupt("its row is damaged"));
+        for name in ["web", "/web", &id.short(), &id.to_string()] {
+            assert_eq!(directory.damaged(name), Some(id), "{name}");
+            assert_eq!(
+                directory.find(name).err().map(|error| error.kind()),
+                Some(wharf_types::Kind::Corrupt),
+                "{name}"
+            );
+        }
+        assert!(directory.hold_name("web", other).is_err());
+        directory.remove(id);
+        assert_eq!(directory.damaged("web"), None);
+        assert!(directory.hold_name("web", other).is_ok());
+    }
 }

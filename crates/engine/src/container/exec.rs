@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use wharf_api::exec::{ExecConfig, ExecInspect, ExecStart, ProcessConfig};
 use wharf_monitor::protocol::Streams;
 use wharf_runtime::spec::Process;
-use wharf_types::{Error, Id, Result};
+use wharf_types::{Error, Id, Kind, Result};
 
 use super::Containers;
 use super::attach::{AttachOptions, Connection, streams};
@@ -100,7 +100,12 @@ impl Execs {
     }
 
     fn add(&self, exec: Exec) {
-        self.table().known.insert(exec.id.clone(), Arc::new(exec));
+        let mut table = self.table();
+        // Clients that create and never start must not fill the engine.
+        if table.known.len() >= 4 * REMEMBERED {
+            table.known.retain(|_, exec| !matches!(*exec.phase.borrow(), Phase::Created));
+        }
+        table.known.insert(exec.id.clone(), Arc::new(exec));
     }
 
     /// The ids of a container's execs that have not ended.
@@ -270,10 +275,15 @@ impl ExecTicket {
                 }
                 is_starting
             })),
-            Err(error) => self.execs.ended(&self.exec.id, i32::from(error.kind().start_exit_code())),
+            Err(error) => self.execs.ended(&self.exec.id, exit_code_of_failed_exec(error)),
         }
         started.map(drop)
     }
+}
+
+/// 127 for a program that is not there; Docker has 126 for whatever else keeps an exec from starting.
+fn exit_code_of_failed_exec(error: &Error) -> i32 {
+    if error.kind() == Kind::CommandNotFound { 127 } else { 126 }
 }
 
 /// The exec's process: the container's environment and security, with what the exec changes.

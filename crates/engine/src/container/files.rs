@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use wharf_network::plan::SandboxPlan;
-use wharf_types::{Result, ResultExt};
+use wharf_types::{Error, Result, ResultExt};
 
 use super::record::Record;
 
@@ -18,12 +18,24 @@ const FALLBACK_SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 pub const MANAGED: [(&str, &str); 3] =
     [("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts")];
 
+/// What the engine knows and a container's files depend on.
+pub struct Surroundings<'a> {
+    /// The engine's own name servers, if it has any.
+    pub dns: &'a [String],
+    /// The address of the default network's bridge, where there is one by now.
+    pub host_gateway: Option<Ipv4Addr>,
+}
+
 /// Writes all three into the container's folder. Nothing is synced: they are written anew at each start.
-pub fn write(record: &Record, sandbox: &SandboxPlan, dir: &Path, dns: &[String]) -> Result<()> {
+///
+/// # Errors
+/// `InvalidParameter` for `host-gateway` where there is no bridge; those of the file system.
+pub fn write(record: &Record, sandbox: &SandboxPlan, dir: &Path, around: &Surroundings<'_>) -> Result<()> {
     let own_network = matches!(sandbox, SandboxPlan::Own { .. });
     let host_file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let hosts = if own_network { hosts(record, sandbox) } else { host_file("/etc/hosts") + &extra_hosts(record) };
-    let resolv = resolv_conf(record, &host_resolv_conf(), dns, own_network);
+    let extra = extra_hosts(record, around.host_gateway)?;
+    let hosts = if own_network { hosts(record, sandbox, &extra) } else { host_file("/etc/hosts") + &extra };
+    let resolv = resolv_conf(record, &host_resolv_conf(), around.dns, own_network);
     put(dir, "hostname", &format!("{}\n", record.hostname()))?;
     put(dir, "hosts", &hosts)?;
     put(dir, "resolv.conf", &resolv)
@@ -34,12 +46,12 @@ fn put(dir: &Path, name: &str, text: &str) -> Result<()> {
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn hosts(record: &Record, sandbox: &SandboxPlan) -> String {
+fn hosts(record: &Record, sandbox: &SandboxPlan, extra: &str) -> String {
     let mut text = String::from(
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
          ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
     );
-    text.push_str(&extra_hosts(record));
+    text.push_str(extra);
     let SandboxPlan::Own { endpoints, .. } = sandbox else { return text };
     let hostname = record.hostname();
     let names = match record.config.domainname.as_str() {
@@ -53,12 +65,20 @@ fn hosts(record: &Record, sandbox: &SandboxPlan) -> String {
 }
 
 /// `--add-host` lines; `host-gateway` is the address of the default network's bridge.
-fn extra_hosts(record: &Record) -> String {
+fn extra_hosts(record: &Record, host_gateway: Option<Ipv4Addr>) -> Result<String> {
     let mut text = String::new();
     for (name, address) in record.extra_hosts() {
-        put_line(&mut text, address, name);
+        match (address, host_gateway) {
+            ("host-gateway", Some(gateway)) => put_line(&mut text, &gateway.to_string(), name),
+            ("host-gateway", None) => {
+                let sentence =
+                    format!("{name} cannot get the address host-gateway: the default network has no bridge yet");
+                return Err(Error::invalid(sentence).with_hint("name the host's address instead of host-gateway"));
+            }
+            _ => put_line(&mut text, address, name),
+        }
     }
-    text
+    Ok(text)
 }
 
 fn put_line(text: &mut String, address: &str, names: &str) {

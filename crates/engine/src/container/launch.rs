@@ -50,9 +50,11 @@ pub async fn start(
 ) -> Result<(Live, i32, String)> {
     let run_dir = services.config.monitor_dir(record.id);
     let container_dir = services.config.container_dir(record.id);
+    let host_gateway = services.networks.find("bridge").ok().and_then(|bridge| bridge.gateway);
+    let around = files::Surroundings { dns: &services.config.dns, host_gateway };
     // Some small files and a process: sending that to another thread would take longer than doing it.
     let newborn = tokio::task::block_in_place(|| {
-        files::write(record, &sandbox, &container_dir, &services.config.dns)?;
+        files::write(record, &sandbox, &container_dir, &around)?;
         make_fresh(&run_dir)?;
         Newborn::spawn(services.identity.executable.as_fd(), &run_dir)
     })?;

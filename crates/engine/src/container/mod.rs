@@ -39,6 +39,7 @@ use wharf_api::filters::Filters;
 use wharf_network::plan::{PortPlan, SandboxPlan};
 use wharf_types::{Error, Id, Result};
 
+use crate::config::Config;
 use crate::services::Services;
 use exec::Execs;
 use owner::Owner;
@@ -60,6 +61,10 @@ pub(crate) use teardown::{find_exit, lost, sweep};
 const QUEUE: usize = 64;
 /// How long a process may take to die of SIGKILL before the engine says that it does not.
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a monitor may take to pass on a signal before it counts as stuck.
+const MONITOR_PATIENCE: Duration = Duration::from_secs(5);
+/// How long after a broken conversation the news of the end may take.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long a start waits for clients that attached and whose connection has not arrived.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Seconds from the stop signal to SIGKILL unless asked otherwise.
@@ -138,21 +143,21 @@ impl Containers {
     pub async fn stop(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
         let entry = self.directory.find(name)?;
         let snapshot = entry.now();
+        if snapshot.state.exited().is_some_and(|exited| exited.again) {
+            // Between two runs: the next one is called off.
+            return pass_on(&entry, SIGKILL).await.map(drop);
+        }
         if !snapshot.state.is_live() {
             return Err(Error::not_modified("the container is not running"));
         }
         let own_signal = Some(snapshot.record.config.stop_signal.as_str()).filter(|name| !name.is_empty());
         let signal = signal::parse(signal.or(own_signal).unwrap_or("SIGTERM"))?;
         let timeout = timeout.or(snapshot.record.config.stop_timeout).unwrap_or(STOP_TIMEOUT);
-        let events = self.services.events.clone();
+        let (events, config) = (self.services.events.clone(), Arc::clone(&self.services.config));
         detach(async move {
-            if snapshot.state.running().is_some_and(|running| running.paused) {
-                entry.ask(|reply| Request::Pause(false, reply)).await?;
-            }
-            ignore_conflict(entry.ask(|reply| Request::Signal { signal, stop: true, reply }).await)?;
             let patience = u64::try_from(timeout).map_or(Duration::MAX, Duration::from_secs);
-            if !ended_within(&entry, patience).await {
-                kill_and_wait(&entry).await?;
+            if !pass_on(&entry, signal).await? || !ended_within(&entry, patience).await {
+                kill_and_wait(&config, &entry).await?;
             }
             let record = &entry.now().record;
             events.publish("container", "stop", &record.id.to_string(), record.event_attributes());
@@ -173,7 +178,8 @@ impl Containers {
         Ok(())
     }
 
-    /// Sends a signal, SIGKILL if none is named.
+    /// Sends a signal, SIGKILL if none is named; after SIGKILL it waits for the end, so that whoever starts the
+    /// container next starts it and does not find it running still.
     ///
     /// # Errors
     /// `Conflict` when it does not run.
@@ -186,8 +192,12 @@ impl Containers {
                 entry.id
             )));
         }
+        if number == SIGKILL {
+            let config = Arc::clone(&self.services.config);
+            return detach(async move { kill_and_wait(&config, &entry).await }).await;
+        }
         // A signal that ends the container is a wish that it stays down.
-        let stop = number == SIGKILL || number == signal::parse(&stop_signal_of(&entry))?;
+        let stop = number == signal::parse(&stop_signal_of(&entry))?;
         entry.ask(|reply| Request::Signal { signal: number, stop, reply }).await
     }
 
@@ -244,11 +254,20 @@ impl Containers {
     /// # Errors
     /// `Conflict` when it runs and `force` was not asked for.
     pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
+        if let Some(id) = self.directory.damaged(name).filter(|_| options.force) {
+            let (services, directory) = (self.services.clone(), self.directory.clone());
+            return detach(async move {
+                teardown::remove_damaged(&services, id).await?;
+                directory.remove(id);
+                Ok(())
+            })
+            .await;
+        }
         let entry = self.directory.find(name)?;
-        let volumes = options.volumes;
+        let (volumes, config) = (options.volumes, Arc::clone(&self.services.config));
         detach(async move {
             if options.force && entry.now().state.is_live() {
-                kill_and_wait(&entry).await?;
+                kill_and_wait(&config, &entry).await?;
             }
             match entry.ask(|reply| Request::Remove { volumes, reply }).await {
                 // `--rm` was faster.
@@ -320,12 +339,13 @@ impl Containers {
     pub(crate) fn start_at_boot(&self) {
         for entry in self.directory.all() {
             let now = entry.now();
+            let again = now.state.exited().is_some_and(|exited| exited.again);
             let wanted = match now.record.restart_policy() {
                 record::RestartPolicy::Always => true,
                 // It ended while no engine ran, so nobody stopped it by hand.
-                record::RestartPolicy::UnlessStopped => now.exits > 0,
+                record::RestartPolicy::UnlessStopped => again || now.exits > 0,
                 record::RestartPolicy::OnFailure { .. } => {
-                    now.exits > 0 && now.state.exited().is_some_and(|exited| exited.exit_code != 0)
+                    again || now.exits > 0 && now.state.exited().is_some_and(|exited| exited.exit_code != 0)
                 }
                 record::RestartPolicy::No => false,
             };
@@ -379,9 +399,25 @@ async fn detach<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send 
     joined.unwrap_or_else(|error| Err(Error::system("the engine failed while it worked on this").caused_by(error)))
 }
 
-/// Kills a container and waits until nothing of it is left.
-async fn kill_and_wait(entry: &Entry) -> Result<()> {
-    ignore_conflict(entry.ask(|reply| Request::Signal { signal: SIGKILL, stop: true, reply }).await)?;
+/// Has the monitor send a signal that is to end the container; whether it did so in good time.
+async fn pass_on(entry: &Entry, signal: i32) -> Result<bool> {
+    let asked = entry.ask(|reply| Request::Signal { signal, stop: true, reply });
+    match tokio::time::timeout(MONITOR_PATIENCE, asked).await {
+        Ok(Err(error)) if error.kind() == wharf_types::Kind::Unavailable => Ok(false),
+        Ok(answer) => ignore_conflict(answer).map(|()| true),
+        Err(_elapsed) => Ok(false),
+    }
+}
+
+/// Kills a container and waits until nothing of it is left. A monitor that is stopped or stuck is killed with it.
+async fn kill_and_wait(config: &Config, entry: &Entry) -> Result<()> {
+    if !pass_on(entry, SIGKILL).await?
+        && !ended_within(entry, LAST_WORDS).await
+        && let Some(running) = entry.now().state.running()
+    {
+        tracing::warn!(container = %entry.id, "the monitor does not answer; killing it");
+        teardown::kill_monitor_of(running.pid, &config.monitor_dir(entry.id));
+    }
     if ended_within(entry, KILL_TIMEOUT).await {
         return Ok(());
     }

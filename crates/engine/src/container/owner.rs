@@ -272,10 +272,25 @@ impl Owner {
     async fn signal(&mut self, signal: i32, stop: bool) -> Result<()> {
         if stop {
             self.restart.stopped_by_hand();
+            self.plan_no_restart();
         }
         self.live()?.handle.signal(None, signal).await?;
         self.tell("kill", [("signal".to_owned(), signal.to_string())]);
+        // A frozen process takes no signal; with version 1 of cgroups not even SIGKILL.
+        if stop && self.running().is_ok_and(|running| running.paused) {
+            self.pause(false).await?;
+        }
         Ok(())
+    }
+
+    /// It was to start again, and someone wants it to stay down.
+    fn plan_no_restart(&self) {
+        if let State::Exited(exited) = self.state()
+            && exited.again
+        {
+            self.publish(State::Exited(Exited { again: false, ..exited }), |_| ());
+            self.save_later();
+        }
     }
 
     async fn pause(&mut self, paused: bool) -> Result<()> {
@@ -376,9 +391,10 @@ impl Owner {
         if let Some(run) = &mut self.run {
             run.tidy = exit.problems.is_empty();
         }
-        self.publish(State::Exited(running.exited(exit)), |snapshot| snapshot.exits += 1);
-        self.tell("die", attributes);
         self.restart.ended(exit.code);
+        let exited = Exited { again: self.restart.is_due(), ..running.exited(exit) };
+        self.publish(State::Exited(exited), |snapshot| snapshot.exits += 1);
+        self.tell("die", attributes);
         if self.record().auto_remove() && !self.restart.is_due() {
             self.remove_by_itself().await;
         } else {

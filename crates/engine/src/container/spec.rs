@@ -20,6 +20,8 @@ use crate::services::Services;
 
 /// Docker's default for containers whose image says nothing.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What a tmpfs has unless its own options, which come later, say otherwise.
+const TMPFS_OPTIONS: [&str; 3] = ["noexec", "nosuid", "nodev"];
 /// Size of /dev/shm in bytes unless asked otherwise.
 const DEFAULT_SHM: u64 = 64 << 20;
 
@@ -194,7 +196,12 @@ fn user_mount(mount: &MountRecord) -> Result<Mount> {
         readonly: !mount.writable,
         readonly_recursive: !mount.writable && mount.kind == MountType::Bind,
         propagation: propagation(&mount.propagation)?,
-        options: mount.options.clone(),
+        options: match mount.kind {
+            MountType::Tmpfs => {
+                TMPFS_OPTIONS.iter().map(|word| (*word).to_owned()).chain(mount.options.clone()).collect()
+            }
+            _ => mount.options.clone(),
+        },
     })
 }
 

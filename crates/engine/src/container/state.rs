@@ -81,6 +81,9 @@ pub struct Exited {
     /// Why it could not be started or was lost.
     #[serde(default)]
     pub error: Option<String>,
+    /// Whether the restart policy is about to start it again; an engine that dies meanwhile leaves that to the next.
+    #[serde(default)]
+    pub again: bool,
 }
 
 impl Running {
@@ -92,6 +95,7 @@ impl Running {
             finished_at: Some(exit.finished_at.clone()),
             oom_killed: exit.oom_killed,
             error: (!exit.problems.is_empty()).then(|| exit.problems.join("; ")),
+            again: false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wharf_monitor::protocol::Exit;
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::cgroup::Group;
-use wharf_types::{Error, Result};
+use wharf_types::{Error, Id, Result};
 
 use super::record::Record;
 use super::rows;
@@ -62,6 +62,15 @@ pub fn kill_monitor(pid: i32, run_dir: &Path) {
     }
 }
 
+/// Kills the monitor of the container whose first process is `first`: its parent.
+pub fn kill_monitor_of(first: i32, run_dir: &Path) {
+    let status = std::fs::read_to_string(format!("/proc/{first}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).and_then(|pid| pid.trim().parse().ok());
+    if let Some(parent) = parent {
+        kill_monitor(parent, run_dir);
+    }
+}
+
 /// Whether the process is the monitor of this folder, which stands among its arguments; not yet ended, not another
 /// process with a recycled id.
 fn is_monitor(pid: i32, run_dir: &Path) -> bool {
@@ -106,19 +115,40 @@ pub async fn remove(services: &Services, record: &Record, volumes: bool) -> Resu
     if volumes {
         services.volumes.remove_anonymous(record).await;
     }
-    let run = services.config.monitor_dir(record.id);
+    discard(services, record.id)?;
+    if let Some(forgotten) = pending {
+        forgotten.await?;
+    }
+    release(services, record.id);
+    Ok(())
+}
+
+/// Removes a container whose row cannot be read; what still runs of it is killed. Its volumes stay, for nobody knows
+/// which are its own.
+pub async fn remove_damaged(services: &Services, id: Id) -> Result<()> {
+    let cgroup = services.cgroup_of(None, id);
+    crate::blocking(move || remove_cgroup(&cgroup)).await?;
+    rows::delete(&services.store, id).await?;
+    discard(services, id)?;
+    release(services, id);
+    Ok(())
+}
+
+/// Takes the folders of a container out of the way.
+fn discard(services: &Services, id: Id) -> Result<()> {
+    let run = services.config.monitor_dir(id);
     tokio::task::block_in_place(|| {
         if let Err(error) = std::fs::remove_dir_all(&run)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(path = %run.display(), %error, "left behind; the next engine removes it");
         }
-        services.images.snapshots().discard(&record.id)
-    })?;
-    if let Some(forgotten) = pending {
-        forgotten.await?;
-    }
+        services.images.snapshots().discard(&id)
+    })
+}
+
+/// Gives back what a container held of its image.
+fn release(services: &Services, id: Id) {
     services.images.empty_trash_later();
-    services.images.drop_lease(record.id);
-    Ok(())
+    services.images.drop_lease(id);
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wharf_network::ipam::{Allocator, choose_subnet, default_pools};
 use wharf_network::plan::{EndpointPlan, PortPlan, SandboxPlan};
 use wharf_network::{Bridge, BridgeConfig, Firewall, NetworkRules, Subnet, endpoint_mac, uplink_mtu, used_subnets};
-use wharf_types::{Error, Id, Result};
+use wharf_types::{Error, Id, Kind, Result};
 
 use crate::config::Config;
 use crate::names;
@@ -232,24 +232,37 @@ impl Networks {
         if let (Some(firewall), true) = (&ready.firewall, ready.networks.contains(&id)) {
             return Ok((known, firewall.table().to_owned()));
         }
-        let network = self.complete(known).await?;
+        let network = self.bring_up(known).await?;
         let engine_id = self.inner.engine_id.clone();
         let mut all: Vec<NetworkRules> = Vec::new();
         for other in ready.networks.iter().filter_map(|id| self.network(*id).ok()).chain([network.clone()]) {
             all.extend(other.rules());
         }
-        let config = network.bridge_config();
-        let firewall = crate::blocking(move || {
-            if let Some(config) = config {
-                Bridge::ensure(&config)?;
-            }
-            Firewall::ensure(&engine_id, &all)
-        })
-        .await?;
+        let firewall = crate::blocking(move || Firewall::ensure(&engine_id, &all)).await?;
         let table = firewall.table().to_owned();
         ready.firewall = Some(firewall);
         ready.networks.push(id);
         Ok((network, table))
+    }
+
+    /// Makes the bridge. A subnet that the engine chose for itself, that no container uses, and that somebody else on the
+    /// host has taken meanwhile is chosen anew.
+    async fn bring_up(&self, known: Network) -> Result<Network> {
+        let network = self.complete(known).await?;
+        let Some(config) = network.bridge_config() else { return Ok(network) };
+        let ensured = crate::blocking(move || Bridge::ensure(&config).map(drop)).await;
+        let is_free = self.inner.config.bridge_address.is_none() && self.held_on(network.id).is_empty();
+        match ensured {
+            Err(error) if error.kind() == Kind::Conflict && is_free => {
+                tracing::info!(network = network.name, reason = %error.chain(), "another subnet is chosen");
+                let network = self.complete(Network { subnet: None, ..network }).await?;
+                if let Some(config) = network.bridge_config() {
+                    crate::blocking(move || Bridge::ensure(&config).map(drop)).await?;
+                }
+                Ok(network)
+            }
+            other => other.map(|()| network),
+        }
     }
 
     /// Gives a network its bridge's name, subnet and MTU where it has none yet, and writes them down.

@@ -79,8 +79,13 @@ impl<W: Write> Exporter<W> {
             };
             push_name(&mut path, &name);
             let folder = self.entry(descent.current(), &name, &path);
-            let names = folder.and_then(|folder| folder.map(|_| Ok(descent.enter(&name)?)).transpose());
-            match names.map_err(|error| export_error(&path, error))? {
+            let entered = folder.and_then(|folder| folder.map(|_| Ok(descent.enter(&name)?)).transpose());
+            let entered = match entered {
+                // It went away since the folder was listed; nothing of it is in the stream.
+                Err(error) if self.view == View::Files && error.kind() == io::ErrorKind::NotFound => Ok(None),
+                other => other,
+            };
+            match entered.map_err(|error| export_error(&path, error))? {
                 Some(()) => pending.push(sorted(descent.current()).map_err(|error| export_error(&path, error))?),
                 None => pop_name(&mut path),
             }
@@ -94,11 +99,7 @@ impl<W: Write> Exporter<W> {
 
     /// Writes one entry; a folder is returned open, its contents are the caller's matter.
     fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr, path: &[u8]) -> io::Result<Option<OwnedFd>> {
-        let stat = match dir::lstat(parent, name) {
-            // It went away since the folder was listed.
-            Err(Errno::NOENT) if self.view == View::Files => return Ok(None),
-            other => other?,
-        };
+        let stat = dir::lstat(parent, name)?;
         if self.view == View::Difference && whiteout::is(&stat) {
             self.whiteout(path, &stat)?;
             return Ok(None);
