@@ -78,6 +78,10 @@ impl Execs {
         if table.len() >= REMEMBERED {
             table.retain(|_, exec| !matches!(*exec.phase.borrow(), Phase::Ended { .. }));
         }
+        // Clients that create and never start must not fill the engine.
+        if table.len() >= 4 * REMEMBERED {
+            table.retain(|_, exec| !matches!(*exec.phase.borrow(), Phase::Created));
+        }
         table.insert(exec.id.clone(), Arc::new(exec));
     }
 
