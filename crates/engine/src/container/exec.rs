@@ -1,6 +1,6 @@
 //! Execs: further processes in a running container.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use wharf_api::exec::{ExecConfig, ExecInspect, ExecStart, ProcessConfig};
 use wharf_monitor::protocol::Streams;
 use wharf_runtime::spec::Process;
-use wharf_types::{Error, Id, Kind, Result};
+use wharf_types::{Error, Id, Result};
 
 use super::Containers;
 use super::attach::{AttachOptions, Connection, streams};
@@ -28,7 +28,25 @@ const NEWS_TIMEOUT: Duration = Duration::from_secs(2);
 /// All execs; clones share them.
 #[derive(Clone, Default)]
 pub struct Execs {
-    table: Arc<Mutex<HashMap<String, Arc<Exec>>>>,
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Default)]
+struct Table {
+    known: HashMap<String, Arc<Exec>>,
+    /// The ids of those that have ended, the oldest first.
+    ended: VecDeque<String>,
+}
+
+impl Table {
+    /// Takes note of an end and forgets the oldest ones.
+    fn end(&mut self, id: &str) {
+        self.ended.push_back(id.to_owned());
+        while self.ended.len() > REMEMBERED {
+            let oldest = self.ended.pop_front();
+            oldest.and_then(|oldest| self.known.remove(&oldest));
+        }
+    }
 }
 
 /// One exec.
@@ -50,6 +68,7 @@ enum Phase {
 
 /// The right to start an exec: everything was checked, only the connection is missing.
 pub struct ExecTicket {
+    execs: Execs,
     exec: Arc<Exec>,
     entry: Entry,
     process: Process,
@@ -61,28 +80,32 @@ pub struct ExecTicket {
 impl Execs {
     /// Takes note of an exec's end. One that this engine does not know belonged to an earlier engine's client.
     pub fn ended(&self, id: &str, code: i32) {
-        if let Some(exec) = self.table().get(id) {
-            exec.phase.send_modify(|phase| {
-                let pid = if let Phase::Running { pid } = phase { *pid } else { 0 };
+        let mut table = self.table();
+        let Some(exec) = table.known.get(id) else { return };
+        let is_news = exec.phase.send_if_modified(|phase| {
+            let pid = if let Phase::Running { pid } = phase { *pid } else { 0 };
+            let is_news = !matches!(phase, Phase::Ended { .. });
+            if is_news {
                 *phase = Phase::Ended { pid, code };
-            });
+            }
+            is_news
+        });
+        if is_news {
+            table.end(id);
         }
     }
 
     fn find(&self, id: &str) -> Result<Arc<Exec>> {
-        self.table().get(id).cloned().ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))
+        self.table().known.get(id).cloned().ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))
     }
 
     fn add(&self, exec: Exec) {
         let mut table = self.table();
-        if table.len() >= REMEMBERED {
-            table.retain(|_, exec| !matches!(*exec.phase.borrow(), Phase::Ended { .. }));
+        if table.known.len() >= 4 * REMEMBERED {
+            // Clients that create and never start must not fill the engine.
+            table.known.retain(|_, exec| !matches!(*exec.phase.borrow(), Phase::Created));
         }
-        // Clients that create and never start must not fill the engine.
-        if table.len() >= 4 * REMEMBERED {
-            table.retain(|_, exec| !matches!(*exec.phase.borrow(), Phase::Created));
-        }
-        table.insert(exec.id.clone(), Arc::new(exec));
+        table.known.insert(exec.id.clone(), Arc::new(exec));
     }
 
     /// The ids of a container's execs that have not ended.
@@ -90,10 +113,10 @@ impl Execs {
         let lives = |exec: &&Arc<Exec>| {
             exec.container == container && matches!(*exec.phase.borrow(), Phase::Starting | Phase::Running { .. })
         };
-        self.table().values().filter(lives).map(|exec| exec.id.clone()).collect()
+        self.table().known.values().filter(lives).map(|exec| exec.id.clone()).collect()
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<String, Arc<Exec>>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -152,7 +175,7 @@ impl Containers {
         if !claimed {
             return Err(Error::conflict(format!("exec {id} has been started already")));
         }
-        Ok(ExecTicket { exec, entry, process, streams, tty })
+        Ok(ExecTicket { execs: self.execs.clone(), exec, entry, process, streams, tty })
     }
 
     /// What is known of an exec.
@@ -243,25 +266,19 @@ impl ExecTicket {
         let client = socket.zip(self.streams);
         let process = self.process;
         let started = self.entry.ask(|reply| Request::Exec(Box::new(ExecRequest { id, process, client, reply }))).await;
-        let after = match &started {
-            Ok(pid) => Phase::Running { pid: *pid },
-            Err(error) => Phase::Ended { pid: 0, code: exit_code_of_failed_exec(error) },
-        };
-        // The end may have been reported before the answer to the start.
-        self.exec.phase.send_if_modified(|phase| {
-            let is_starting = *phase == Phase::Starting;
-            if is_starting {
-                *phase = after;
-            }
-            is_starting
-        });
+        match &started {
+            // The end may have been reported before the answer to the start.
+            Ok(pid) => drop(self.exec.phase.send_if_modified(|phase| {
+                let is_starting = *phase == Phase::Starting;
+                if is_starting {
+                    *phase = Phase::Running { pid: *pid };
+                }
+                is_starting
+            })),
+            Err(error) => self.execs.ended(&self.exec.id, i32::from(error.kind().start_exit_code())),
+        }
         started.map(drop)
     }
-}
-
-/// 127 for a program that is not there; Docker has 126 for whatever else keeps an exec from starting.
-fn exit_code_of_failed_exec(error: &Error) -> i32 {
-    if error.kind() == Kind::CommandNotFound { 127 } else { 126 }
 }
 
 /// The exec's process: the container's environment and security, with what the exec changes.
@@ -293,4 +310,29 @@ fn process(record: &Record, config: &ExecConfig) -> Result<Process> {
 
 fn split(cmd: &[String]) -> (String, Vec<String>) {
     cmd.split_first().map_or_else(Default::default, |(first, rest)| (first.clone(), rest.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_ends_are_forgotten_and_what_lives_is_not() {
+        let execs = Execs::default();
+        let container = names::fresh_id();
+        let add = |id: String| {
+            let phase = watch::Sender::new(Phase::Created);
+            execs.add(Exec { id, container, config: ExecConfig::default(), phase });
+        };
+        add("alive".to_owned());
+        for number in 0..=REMEMBERED {
+            add(number.to_string());
+            execs.ended(&number.to_string(), 0);
+            execs.ended(&number.to_string(), 1);
+        }
+        assert!(execs.find("0").is_err());
+        for id in ["alive", "1", "2", &REMEMBERED.to_string()] {
+            assert!(execs.find(id).is_ok(), "{id}");
+        }
+    }
 }
