@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use wharf_api::exec::{ExecConfig, ExecInspect, ExecStart, ProcessConfig};
 use wharf_monitor::protocol::Streams;
 use wharf_runtime::spec::Process;
-use wharf_types::{Error, Id, Kind, Result};
+use wharf_types::{Error, Id, Result};
 
 use super::Containers;
 use super::attach::{AttachOptions, Connection, streams};
@@ -101,8 +101,8 @@ impl Execs {
 
     fn add(&self, exec: Exec) {
         let mut table = self.table();
-        // Clients that create and never start must not fill the engine.
         if table.known.len() >= 4 * REMEMBERED {
+            // Clients that create and never start must not fill the engine.
             table.known.retain(|_, exec| !matches!(*exec.phase.borrow(), Phase::Created));
         }
         table.known.insert(exec.id.clone(), Arc::new(exec));
@@ -275,15 +275,10 @@ impl ExecTicket {
                 }
                 is_starting
             })),
-            Err(error) => self.execs.ended(&self.exec.id, exit_code_of_failed_exec(error)),
+            Err(error) => self.execs.ended(&self.exec.id, i32::from(error.kind().start_exit_code())),
         }
         started.map(drop)
     }
-}
-
-/// 127 for a program that is not there; Docker has 126 for whatever else keeps an exec from starting.
-fn exit_code_of_failed_exec(error: &Error) -> i32 {
-    if error.kind() == Kind::CommandNotFound { 127 } else { 126 }
 }
 
 /// The exec's process: the container's environment and security, with what the exec changes.
