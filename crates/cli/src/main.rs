@@ -2,6 +2,7 @@
 //!
 //! What it is depends on the name it is called by, so that is looked at before anything else happens: a monitor must
 //! stay small and single-threaded, and a client must start fast.
+#![allow(rustdoc::broken_intra_doc_links, reason = "what documents a flag is its help, in which [] means optional")]
 
 mod app;
 mod cli;

@@ -1,6 +1,6 @@
 //! HTTP over the engine: listeners, routing, version gating, hijacked streams.
 //!
-//! [`serve`] is the door. A request passes through `serve` (accept, panics, headers), `request` (path, version, query,
+//! [`serve()`] is the door. A request passes through `serve` (accept, panics, headers), `request` (path, version, query,
 //! body) and `route` (which function answers it); the modules named after the API's objects hold those functions. The
 //! engine always speaks the newest version of the API; `downgrade` makes of its documents what older clients expect.
 //!

@@ -23,7 +23,7 @@ pub(super) fn write(path: &Path, value: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// As [`write`]; `false` where the kernel has no such file.
+/// As [`write()`]; `false` where the kernel has no such file.
 pub(super) fn write_if_there(path: &Path, value: &str) -> io::Result<bool> {
     match write(path, value) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
