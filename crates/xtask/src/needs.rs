@@ -113,7 +113,7 @@ pub fn nextest() -> Result<()> {
     if command::quietly(&mut cargo::cargo("nextest --version")).is_ok() {
         return Ok(());
     }
-    println!("fetching cargo-nextest from crates.io: it runs the tests");
+    println!("fetching cargo-nextest from the crate registry: it runs the tests");
     // Its own target folder would be thrown away; this one is kept. Built for the host without the project's flags.
     let mut install = cargo::cargo("install --locked --debug cargo-nextest");
     install.current_dir("/").env("CARGO_TARGET_DIR", command::target().join("nextest-build"));

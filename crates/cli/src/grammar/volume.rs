@@ -50,15 +50,15 @@ mod tests {
             ("/", Ok(Volume::Anonymous("/".into()))),
             ("a:/b", bind("a:/b")),
             ("/a:/b:ro", bind("/a:/b:ro")),
-            ("./x:/y", bind("/work/x:/y")),
-            (".:/y:z", bind("/work:/y:z")),
+            ("./x:/y", bind("/srv/x:/y")),
+            (".:/y:z", bind("/srv:/y:z")),
             ("../x:/y", bind("/x:/y")),
             ("rel/x:/y", bind("rel/x:/y")),
             ("~/a:/b", bind("~/a:/b")),
             (":/x", Err("invalid spec: :/x: empty section between colons".into())),
             ("/x:", Err("invalid spec: /x:: empty section between colons".into())),
         ] {
-            assert_eq!(parse(text, Path::new("/work")), expected, "{text}");
+            assert_eq!(parse(text, Path::new("/srv")), expected, "{text}");
         }
     }
 }

@@ -75,7 +75,8 @@ fn mirror() -> Result<String> {
         quietly(words("apt-get indextargets --format $(SITE)|$(ORIGIN)|$(CODENAME)").arg("Created-By: Packages"))?;
     let debian = targets.lines().map(|line| line.split('|').collect::<Vec<_>>());
     let site = debian.filter(|fields| fields.get(1) == Some(&"Debian")).find(|fields| fields.get(2) == Some(&SUITE));
-    Ok(site.and_then(|fields| fields.first().map(ToString::to_string)).unwrap_or("http://deb.debian.org/debian".into()))
+    let site = site.and_then(|fields| fields.first().map(ToString::to_string));
+    site.with_context(|| format!("no apt source of this host names a mirror of Debian {SUITE}"))
 }
 
 fn complete(tree: &Path, kernel: &Kernel) -> Result<()> {

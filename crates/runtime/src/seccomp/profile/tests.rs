@@ -6,7 +6,7 @@ use super::*;
 use crate::capabilities::{ALL, DEFAULT_CAPABILITIES, mask};
 
 /// Docker's own profile lies beside the project where it is developed, and is no part of it.
-const REFERENCE: &str = "/work/shared/spec/seccomp-default.json";
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/spec/seccomp-default.json");
 
 const SAMPLES: [u64; 19] = [
     0,
