@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::Savepoint;
 use rustix::fs::{FlockOperation, flock};
+use wharf_runtime::cgroup::Group;
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::config::Config;
@@ -13,7 +14,7 @@ use crate::container::{Containers, Directory};
 use crate::event::Events;
 use crate::image::Images;
 use crate::network::Networks;
-use crate::services::{Identity, Services};
+use crate::services::{Identity, SHARED_CGROUP, Services};
 use crate::store::{Durability, Store};
 use crate::volume::Volumes;
 use crate::{names, reconcile};
@@ -94,7 +95,13 @@ impl Engine {
             tracing::warn!(problem = %problem.chain(), "left behind at the engine's end");
         }
         let parent = self.services.cgroup_parent();
-        let removed = crate::blocking(move || wharf_runtime::cgroup::Group::open(&parent)?.remove()).await;
+        let removed = crate::blocking(move || {
+            Group::open(&parent)?.remove()?;
+            // The last engine of the host takes the folder that all share.
+            Group::open(SHARED_CGROUP)?.remove_if_empty();
+            Ok(())
+        })
+        .await;
         if let Err(error) = removed {
             tracing::warn!(error = %error.chain(), "the engine's cgroup was not removed");
         }

@@ -32,6 +32,9 @@ pub struct Services {
     pub directory: Directory,
 }
 
+/// Cgroup of all engines of the host that were not told otherwise, from each hierarchy's root.
+pub const SHARED_CGROUP: &str = "/wharf";
+
 /// Who this engine is.
 pub struct Identity {
     /// Twelve hexadecimal digits that the names of its things in the kernel carry.
@@ -43,7 +46,7 @@ pub struct Identity {
 impl Services {
     /// The cgroup above those of the containers, below every hierarchy's root.
     pub fn cgroup_parent(&self) -> String {
-        self.config.cgroup_parent.clone().unwrap_or_else(|| format!("/wharf/{}", self.identity.id))
+        self.config.cgroup_parent.clone().unwrap_or_else(|| format!("{SHARED_CGROUP}/{}", self.identity.id))
     }
 
     /// The cgroup of a container, below `parent` where the person asked for one.

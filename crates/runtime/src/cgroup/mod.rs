@@ -177,6 +177,14 @@ impl Group {
         if problems.is_empty() { Ok(()) } else { Err(Error::system(problems.join("; "))) }
     }
 
+    /// Removes it where nothing is in it: a folder that others share.
+    pub fn remove_if_empty(&self) {
+        for folder in self.folders() {
+            // What is in use stays; what is gone is gone.
+            drop(std::fs::remove_dir(folder));
+        }
+    }
+
     fn folders(&self) -> Box<dyn Iterator<Item = PathBuf> + '_> {
         match &self.layout {
             Layout::Legacy { hierarchies } => Box::new(hierarchies.iter().map(|tree| tree.mount.join(&self.path))),
