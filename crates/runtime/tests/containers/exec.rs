@@ -78,11 +78,17 @@ fn a_terminal_of_the_container() {
     process.tty_size = Some((5, 6));
     let mut child = exec::spawn(running.0.child.pidfd(), &process, Stdio::Terminal, &running.0.cgroup).unwrap();
     let mut terminal = fs::File::from(child.take_terminal().unwrap());
+    let mut output = String::new();
+    // What is typed is echoed at once, so it is typed only when the lines before are complete.
+    while !output.ends_with("5 6\r\n") {
+        let mut piece = [0; 64];
+        let count = terminal.read(&mut piece).unwrap();
+        output.push_str(&String::from_utf8_lossy(&piece[..count]));
+    }
     terminal.write_all(b"21\n").unwrap();
-    let mut output = Vec::new();
-    let _end = terminal.read_to_end(&mut output);
-    assert!(String::from_utf8_lossy(&output).contains("/dev/pts/0\r\n5 6\r\n"));
-    assert_eq!(child.wait().unwrap(), 21);
+    // The exec is reaped before anything can fail: until then the container's init could not end.
+    let code = child.wait().unwrap();
+    assert_eq!((output.as_str(), code), ("/dev/pts/0\r\n5 6\r\n", 21));
 }
 
 #[test]
