@@ -24,9 +24,62 @@ pub struct CreateFlags {
     /// Option of the driver (NAME=VALUE)
     #[arg(short, long, value_name = "map")]
     opt: Vec<String>,
+    #[command(flatten)]
+    cluster: ClusterFlags,
     /// Name of the volume
     #[arg(value_name = "VOLUME", num_args = 0..)]
     volume: Vec<String>,
+}
+
+/// What only a volume of a swarm has: accepted, and answered as by a host that is no swarm manager.
+#[derive(Debug, Args)]
+struct ClusterFlags {
+    /// Availability of a cluster volume
+    #[arg(long, hide = true)]
+    availability: Option<String>,
+    /// Group of a cluster volume
+    #[arg(long, hide = true)]
+    group: Option<String>,
+    /// Largest size of a cluster volume
+    #[arg(long, hide = true)]
+    limit_bytes: Option<String>,
+    /// Smallest size of a cluster volume
+    #[arg(long, hide = true)]
+    required_bytes: Option<String>,
+    /// Scope of a cluster volume
+    #[arg(long, hide = true)]
+    scope: Option<String>,
+    /// Secrets of a cluster volume
+    #[arg(long, hide = true)]
+    secret: Vec<String>,
+    /// Sharing of a cluster volume
+    #[arg(long, hide = true)]
+    sharing: Option<String>,
+    /// Topology that a cluster volume should be in
+    #[arg(long, hide = true)]
+    topology_preferred: Vec<String>,
+    /// Topology that a cluster volume must be in
+    #[arg(long, hide = true)]
+    topology_required: Vec<String>,
+    /// Access type of a cluster volume
+    #[arg(long = "type", hide = true)]
+    access: Option<String>,
+}
+
+impl ClusterFlags {
+    fn is_empty(&self) -> bool {
+        let words = [
+            &self.availability,
+            &self.group,
+            &self.limit_bytes,
+            &self.required_bytes,
+            &self.scope,
+            &self.sharing,
+            &self.access,
+        ];
+        let lists = [&self.secret, &self.topology_preferred, &self.topology_required];
+        words.iter().all(|word| word.is_none()) && lists.iter().all(|list| list.is_empty())
+    }
 }
 
 definition! {
@@ -38,6 +91,9 @@ definition! {
 }
 
 async fn create(app: &App, flags: CreateFlags) -> Outcome {
+    if !flags.cluster.is_empty() {
+        return Err(Failure::new("This node is not a swarm manager. Cluster volumes exist in swarm mode only."));
+    }
     let name = match (flags.name, flags.volume.first()) {
         (Some(_), Some(_)) => {
             return Err(Failure::new(
