@@ -25,21 +25,7 @@ pub fn unix(text: &str) -> i64 {
 
 /// A duration as Docker says it: `Less than a second`, `About a minute`, `3 weeks`.
 pub fn in_words(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
-    match () {
-        () if seconds < 1 => "Less than a second".into(),
-        () if seconds == 1 => "1 second".into(),
-        () if seconds < 60 => format!("{seconds} seconds"),
-        () if minutes == 1 => "About a minute".into(),
-        () if minutes < 60 => format!("{minutes} minutes"),
-        () if hours == 1 => "About an hour".into(),
-        () if hours < 48 => format!("{hours} hours"),
-        () if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
-        () if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
-        () if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
-        () => format!("{} years", hours / 24 / 365),
-    }
+    wharf_types::span_in_words(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn parse(text: &str) -> Result<jiff::Timestamp> {

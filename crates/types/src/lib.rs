@@ -7,9 +7,11 @@ mod error;
 mod id;
 mod platform;
 mod reference;
+mod span;
 
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Error, Kind, Result, ResultExt};
 pub use id::{Id, IdError, validate_name};
 pub use platform::{Platform, PlatformError};
 pub use reference::{DEFAULT_DOMAIN, DEFAULT_TAG, Reference, ReferenceError};
+pub use span::span_in_words;

@@ -1,26 +1,10 @@
-//! Spans of time for people: `3 seconds`, `About a minute`, `2 weeks`.
+//! Times and spans of time for people.
 
-/// A span in the words of Docker.
-pub fn human(seconds: i64) -> String {
-    let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
-    match () {
-        () if seconds < 1 => "Less than a second".into(),
-        () if seconds == 1 => "1 second".into(),
-        () if seconds < 60 => format!("{seconds} seconds"),
-        () if minutes == 1 => "About a minute".into(),
-        () if minutes < 60 => format!("{minutes} minutes"),
-        () if hours == 1 => "About an hour".into(),
-        () if hours < 48 => format!("{hours} hours"),
-        () if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
-        () if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
-        () if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
-        () => format!("{} years", seconds / 3600 / 24 / 365),
-    }
-}
+use wharf_types::span_in_words;
 
 /// How long ago a Unix time was.
 pub fn ago(unix_seconds: i64) -> String {
-    format!("{} ago", human(jiff::Timestamp::now().as_second().saturating_sub(unix_seconds)))
+    format!("{} ago", span_in_words(jiff::Timestamp::now().as_second().saturating_sub(unix_seconds)))
 }
 
 /// A Unix time as Go prints it with the local zone: `2023-11-14 22:13:20 +0000 UTC`.
@@ -53,7 +37,7 @@ mod tests {
             (60 * 24 * HOUR, "2 months"),
             (3 * 365 * 24 * HOUR, "3 years"),
         ] {
-            assert_eq!(human(seconds), expected);
+            assert_eq!(span_in_words(seconds), expected);
         }
     }
 }
