@@ -1,0 +1,1 @@
+//! The client: resolve, pull and push content of any registry.

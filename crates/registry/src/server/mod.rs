@@ -1,0 +1,1 @@
+//! The server: a registry on a folder or a bucket.
