@@ -4,6 +4,7 @@
 mod api;
 mod burst;
 mod floor;
+mod images;
 mod memory;
 mod run;
 mod runtimes;
@@ -18,13 +19,14 @@ use super::engines::Engine;
 use super::report::Row;
 
 /// What is measured where nothing else is asked for, in this order.
-pub const ALL: [(&str, Measure); 8] = [
+pub const ALL: [(&str, Measure); 9] = [
     ("floor", floor::measure),
     ("run", run::measure),
     ("api", api::measure),
     ("burst", burst::measure),
     ("memory", memory::measure),
     ("startup", startup::measure),
+    ("images", images::measure),
     ("runtimes", runtimes::measure),
     ("size", size::measure),
 ];
