@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use wharf_types::{Digest, Error, Hasher, Result, ResultExt};
 
+use crate::partial::{self, Partial};
 use crate::temporary::{Grave, Temporary};
 use crate::{dir, removal};
 
@@ -29,7 +30,8 @@ pub struct BlobInfo {
     pub size: u64,
 }
 
-/// An OCI image layout: `oci-layout`, `index.json`, `blobs/sha256/<hex>`, and `ingest/` for what is being written.
+/// An OCI image layout: `oci-layout`, `index.json`, `blobs/sha256/<hex>`, `ingest/` for what is being written, and
+/// `partial/<hex>` for what arrives over time and may be continued by a later process.
 ///
 /// All methods take `&self` and may be called from several threads; only one process may have the store open.
 pub struct ContentStore {
@@ -37,6 +39,7 @@ pub struct ContentStore {
     root: OwnedFd,
     blobs: OwnedFd,
     ingest: Arc<OwnedFd>,
+    partial: Arc<OwnedFd>,
     index_lock: Mutex<()>,
 }
 
@@ -47,6 +50,8 @@ impl ContentStore {
         let blobs = dir::subdir(fd.as_fd(), "blobs", 0o755)?;
         let sha256 = dir::subdir(blobs.as_fd(), "sha256", 0o755)?;
         let ingest = dir::subdir(fd.as_fd(), "ingest", 0o700)?;
+        let partial = dir::subdir(fd.as_fd(), "partial", 0o700)?;
+        partial::forget_old(&partial)?;
         let leftovers = removal::remove_contents(ingest.try_clone().context("cannot copy a descriptor")?);
         leftovers.map_err(io::Error::from).context("cannot remove unfinished content")?;
         let store = Self {
@@ -54,6 +59,7 @@ impl ContentStore {
             root: fd,
             blobs: sha256,
             ingest: Arc::new(ingest),
+            partial: Arc::new(partial),
             index_lock: Mutex::default(),
         };
         store.write_if_missing("oci-layout", LAYOUT)?;
@@ -70,6 +76,16 @@ impl ContentStore {
     pub fn ingest(&self) -> Result<Ingest> {
         let (temporary, file) = Temporary::file(&self.ingest)?;
         Ok(Ingest { temporary, file, hasher: Hasher::new(), size: 0 })
+    }
+
+    /// Goes on with a blob that was begun earlier, or begins it. May wait for another writer, and reads what is there.
+    pub fn resume(&self, promised: BlobInfo) -> Result<Partial> {
+        Partial::open(&self.partial, promised)
+    }
+
+    /// Blobs that were begun and not published: their digests, and how many bytes are there.
+    pub fn partials(&self) -> Result<Vec<BlobInfo>> {
+        partial::list(&self.partial)
     }
 
     /// Stages `bytes`.
@@ -239,7 +255,7 @@ impl Ingest {
         if let Some(expected) = digest.filter(|expected| *expected != info.digest) {
             return Err(Error::corrupt(format!("content has digest {} instead of {expected}", info.digest)));
         }
-        Ok(StagedBlob { temporary: self.temporary, info })
+        Ok(StagedBlob::new(self.temporary, info, None))
     }
 
     /// Bytes written so far.
@@ -270,9 +286,15 @@ impl Write for Ingest {
 pub struct StagedBlob {
     temporary: Temporary,
     info: BlobInfo,
+    /// The locked file of a resumed blob: nobody else writes it until it is published or dropped.
+    _lock: Option<File>,
 }
 
 impl StagedBlob {
+    pub(crate) fn new(temporary: Temporary, info: BlobInfo, lock: Option<File>) -> Self {
+        Self { temporary, info, _lock: lock }
+    }
+
     /// Digest and size.
     pub fn info(&self) -> BlobInfo {
         self.info

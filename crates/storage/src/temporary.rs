@@ -14,10 +14,11 @@ use wharf_types::{Result, ResultExt};
 use crate::dir::DIR_FLAGS;
 use crate::removal::remove_tree;
 
-/// A file or folder in a store's folder for unfinished work that is deleted unless it is published.
+/// A file or folder in a store's folder for unfinished work that is deleted unless it is published or kept.
 pub(crate) struct Temporary {
     parent: Arc<OwnedFd>,
     name: CString,
+    keep: bool,
 }
 
 impl Temporary {
@@ -40,6 +41,12 @@ impl Temporary {
         made.context("cannot create a temporary folder")
     }
 
+    /// A file that is there already and stays if it is not published.
+    pub(crate) fn kept(parent: &Arc<OwnedFd>, name: &str) -> Result<Self> {
+        let name = CString::new(name).map_err(io::Error::from).context("cannot name a file")?;
+        Ok(Self { parent: parent.clone(), name, keep: true })
+    }
+
     /// Calls `make` with names until one was free.
     fn with<T>(parent: &Arc<OwnedFd>, make: impl Fn(&CStr) -> rustix::io::Result<T>) -> rustix::io::Result<(Self, T)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -48,7 +55,7 @@ impl Temporary {
             let name = CString::new(format!("{}-{number}", std::process::id())).map_err(|_| Errno::INVAL)?;
             match make(&name) {
                 Err(Errno::EXIST) => {}
-                made => return made.map(|made| (Self { parent: parent.clone(), name }, made)),
+                made => return made.map(|made| (Self { parent: parent.clone(), name, keep: false }, made)),
             }
         }
     }
@@ -65,7 +72,9 @@ impl Temporary {
 impl Drop for Temporary {
     /// After a publishing rename there is nothing left to delete; a failure here is made good at the next open.
     fn drop(&mut self) {
-        remove_tree(self.parent.as_fd(), &self.name).ok();
+        if !self.keep {
+            remove_tree(self.parent.as_fd(), &self.name).ok();
+        }
     }
 }
 
