@@ -19,7 +19,7 @@ mod subnet;
 mod sysctl;
 
 pub use bridge::{Bridge, BridgeConfig, bridge_mac, endpoint_mac};
-pub use firewall::{Firewall, NetworkRules};
+pub use firewall::{Firewall, Guard, NetworkRules, Watch, forward_drops};
 pub use host::{link_names, remove_link, uplink_mtu, used_subnets};
 pub use sandbox::{Entered, Sandbox, sweep};
 pub use subnet::Subnet;

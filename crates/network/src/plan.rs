@@ -2,6 +2,7 @@
 //!
 //! Plain data, with every choice (addresses, names, ports) already made.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
@@ -76,4 +77,22 @@ pub struct PortPlan {
     pub container_port: u16,
     /// Protocol.
     pub protocol: Protocol,
+}
+
+impl PortPlan {
+    /// Whether the monitor passes the bytes on itself, because the kernel cannot translate the address: it never routes
+    /// `::1`, and never makes IPv4 of IPv6.
+    pub fn is_relayed(&self) -> bool {
+        self.host_ip == IpAddr::V6(Ipv6Addr::LOCALHOST) || (self.host_ip.is_ipv6() && self.container_ip.is_ipv4())
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        })
+    }
 }

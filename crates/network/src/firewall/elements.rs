@@ -23,6 +23,17 @@ pub(super) fn of_network(network: &NetworkRules) -> Vec<Element> {
     elements
 }
 
+/// A bridge as the element of a set of interfaces.
+pub(super) fn bridge_element(set: &'static str, bridge: &str) -> Element {
+    single(set, name(bridge))
+}
+
+/// A subnet, with every protocol, as the element of a set of such pairs.
+pub(super) fn range_element(set: &'static str, subnet: &Subnet) -> Element {
+    let key = |address, protocol: u8| [&octets(address)[..], &[protocol, 0, 0, 0]].concat();
+    Element { set, key: key(subnet.address(), 0), key_end: key(subnet.last(), u8::MAX), data: Vec::new() }
+}
+
 fn own_subnet(bridge: &[u8], subnet: &Subnet) -> Element {
     let key = |address| [bridge, &octets(address)[..]].concat();
     let set = if subnet.is_ipv4() { sets::LOCAL4 } else { sets::LOCAL6 };

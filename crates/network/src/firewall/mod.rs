@@ -5,14 +5,20 @@
 
 mod conntrack;
 mod elements;
+mod guard;
 mod ruleset;
+mod watch;
+
+use std::collections::HashSet;
 
 use wharf_types::{Error, Kind, Result, ResultExt};
 
+pub use self::guard::Guard;
 use self::ruleset::sets;
+pub use self::watch::Watch;
 use crate::netlink::{Refusal, Socket};
-use crate::nft::{Element, Transaction, dump_elements};
-use crate::plan::PortPlan;
+use crate::nft::{DroppingChain, Element, Transaction, dump_dropping_chains, dump_elements, dump_rule_chains};
+use crate::plan::{PortPlan, Protocol};
 use crate::subnet::Subnet;
 
 /// How often a transaction is tried again after another process changed the same elements.
@@ -83,6 +89,39 @@ impl Firewall {
         }
     }
 
+    /// Whether all rules, these networks and these published ports are there.
+    ///
+    /// # Errors
+    /// `System` when the kernel does not answer.
+    pub fn is_intact(&self, networks: &[NetworkRules], ports: &[PortPlan]) -> Result<bool> {
+        match self.compare(&Socket::netfilter()?, networks, ports) {
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            intact => intact,
+        }
+    }
+
+    fn compare(&self, socket: &Socket, networks: &[NetworkRules], ports: &[PortPlan]) -> Result<bool> {
+        if !ruleset::is_complete(&dump_rule_chains(socket, &self.table)?) {
+            return Ok(false);
+        }
+        let mut wanted: Vec<Element> = networks.iter().flat_map(elements::of_network).collect();
+        for port in ports.iter().filter(|port| !port.is_relayed()) {
+            wanted.push(elements::of_port(port)?);
+        }
+        for set in sets::OF_NETWORKS.iter().chain(&sets::OF_PORTS) {
+            let of_set: Vec<&Element> = wanted.iter().filter(|element| element.set == *set).collect();
+            if of_set.is_empty() {
+                continue;
+            }
+            let present: HashSet<Vec<u8>> =
+                dump_elements(socket, &self.table, set)?.into_iter().map(|(key, _)| key).collect();
+            if of_set.iter().any(|element| !present.contains(&element.key)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Adds a network's elements. Safe to repeat.
     pub fn add_network(&self, network: &NetworkRules) -> Result<()> {
         let mut transaction = Transaction::new(&self.table);
@@ -101,7 +140,7 @@ impl Firewall {
     /// host's port, so that it can only be left over from a monitor that was killed.
     ///
     /// # Errors
-    /// `NotImplemented` for an IPv6 host address without an IPv6 address of the container, and for `::1`.
+    /// `System` or `NotFound` when the kernel refuses; relayed ports ([`PortPlan::is_relayed`]) are passed over.
     pub fn publish(&self, ports: &[PortPlan]) -> Result<()> {
         if ports.is_empty() {
             return Ok(());
@@ -110,7 +149,7 @@ impl Firewall {
     }
 
     pub(crate) fn publish_through(&self, socket: &Socket, ports: &[PortPlan]) -> Result<()> {
-        let elements = ports.iter().map(elements::of_port).collect::<Result<Vec<_>>>()?;
+        let elements = elements_of(ports)?;
         self.insert(socket, &elements)?;
         conntrack::forget_datagrams(socket, ports)
     }
@@ -124,8 +163,7 @@ impl Firewall {
     }
 
     pub(crate) fn unpublish_through(&self, socket: &Socket, ports: &[PortPlan]) -> Result<()> {
-        let elements = ports.iter().map(elements::of_port).collect::<Result<Vec<_>>>()?;
-        self.delete(socket, elements)?;
+        self.delete(socket, elements_of(ports)?)?;
         conntrack::forget_datagrams(socket, ports)
     }
 
@@ -150,7 +188,8 @@ impl Firewall {
     pub fn reconcile(&self, live: &[PortPlan]) -> Result<()> {
         let present = self.list_published()?;
         let orphans: Vec<PortPlan> = present.iter().filter(|port| !live.contains(port)).cloned().collect();
-        let missing: Vec<PortPlan> = live.iter().filter(|port| !present.contains(port)).cloned().collect();
+        let missing = live.iter().filter(|port| !port.is_relayed() && !present.contains(port)).cloned();
+        let missing: Vec<PortPlan> = missing.collect();
         self.unpublish(&orphans)?;
         self.publish(&missing)
     }
@@ -232,9 +271,33 @@ impl Firewall {
     }
 }
 
+/// The elements of those ports that the kernel translates.
+fn elements_of(ports: &[PortPlan]) -> Result<Vec<Element>> {
+    ports.iter().filter(|port| !port.is_relayed()).map(elements::of_port).collect()
+}
+
 /// Whether these ports can be published at all.
 pub(crate) fn check(ports: &[PortPlan]) -> Result<()> {
-    ports.iter().try_for_each(|port| elements::of_port(port).map(drop))
+    let impossible = ports.iter().find(|port| port.is_relayed() && port.protocol != Protocol::Tcp);
+    if let Some(port) = impossible {
+        let sentence = format!("cannot publish UDP or SCTP on {}: the container has no IPv6 address", port.host_ip);
+        return Err(
+            Error::not_implemented(sentence).with_hint("put it on a network with IPv6, or publish on an IPv4 address")
+        );
+    }
+    elements_of(ports).map(drop)
+}
+
+/// What other tables of this host (iptables-nft's are such) do to packets that are forwarded: the chains that drop what
+/// they do not know, as `ip filter FORWARD`. Containers' packets must be let through there by the administrator.
+///
+/// # Errors
+/// `System` when the kernel does not answer.
+pub fn forward_drops() -> Result<Vec<String>> {
+    /// `NF_INET_FORWARD`.
+    const HOOK: u32 = 2;
+    let chains = dump_dropping_chains(&Socket::netfilter()?, HOOK)?;
+    Ok(chains.iter().map(|DroppingChain { family, table, chain }| format!("{family} {table} {chain}")).collect())
 }
 
 fn refused(refusals: &[Refusal], number: u32, errno: i32) -> bool {

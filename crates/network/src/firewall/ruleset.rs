@@ -31,9 +31,22 @@ pub(super) mod sets {
     pub(crate) const OF_PORTS: [&str; 4] = [PORTS4, ANY4, PORTS6, ANY6];
 }
 
+/// Names of the guard table's sets.
+pub(super) mod guard_sets {
+    /// Bridges of all networks.
+    pub(crate) const BRIDGES: &str = "bridges";
+    /// IPv4 subnets that are nobody else's business.
+    pub(crate) const INSIDE4: &str = "inside4";
+    /// IPv6 subnets that are nobody else's business.
+    pub(crate) const INSIDE6: &str = "inside6";
+    /// All of them.
+    pub(crate) const ALL: [&str; 3] = [BRIDGES, INSIDE4, INSIDE6];
+}
+
 /// The administrator's chain: created once, never written to again.
 const USER: &str = "wharf-user";
 const GUARD: &str = "guard";
+const TRANSLATION: &str = "translation";
 const PREROUTING: &str = "prerouting";
 const OUTPUT: &str = "output";
 const PUBLISH: &str = "publish";
@@ -80,6 +93,14 @@ const fn base(name: &'static str, kind: &'static str, number: u32, priority: i32
     ChainSpec { name, hook: Some(Hook { kind, number, priority }) }
 }
 
+/// Whether rules of ours are missing, given the chain of each rule of the table. What stands in the administrator's chain
+/// does not count.
+pub(super) fn is_complete(chains: &[String]) -> bool {
+    let mut wanted = Transaction::new("");
+    write(&mut wanted);
+    chains.iter().filter(|chain| *chain != USER).count() == wanted.rules()
+}
+
 /// Writes the whole static part: creates what is missing and replaces the rules of our own chains. Elements of sets
 /// and the administrator's chain are left alone.
 pub(super) fn write(transaction: &mut Transaction<'_>) {
@@ -92,6 +113,33 @@ pub(super) fn write(transaction: &mut Transaction<'_>) {
     destination_nat(transaction);
     source_nat(transaction);
     forward(transaction);
+}
+
+/// Writes the guard's table: what must hold even while the other one is missing.
+///
+/// The chain for address translation has a rule that does nothing. That both exist keeps the kernel tracking connections
+/// and translating the packets of those which the other table's rules have decided about.
+pub(super) fn write_guard(transaction: &mut Transaction<'_>) {
+    let subnets = |name, key| SetSpec { ranges: true, ..set(name, key) };
+    transaction.add_set(&set(guard_sets::BRIDGES, &[Field::Ifname]));
+    // A set of single ranges needs elements of another kind; the protocol, any at all, makes pairs of them.
+    transaction.add_set(&subnets(guard_sets::INSIDE4, &[Field::Ipv4, Field::Protocol]));
+    transaction.add_set(&subnets(guard_sets::INSIDE6, &[Field::Ipv6, Field::Protocol]));
+    let chains = [base(GUARD, "filter", 0, -310), base(TRANSLATION, "nat", 0, -99)];
+    chains.iter().for_each(|chain| transaction.add_chain(chain));
+    chains.iter().for_each(|chain| transaction.flush_chain(chain.name));
+    transaction.add_rule(TRANSLATION, &[CT_STATE, INVALID, Expr::Verdict(Return)]);
+    guard(transaction);
+    transaction.add_rule(GUARD, &[IIFNAME, FROM_BRIDGE, Expr::Verdict(Return)]);
+    for (of, offset, inside) in
+        [(Family::V4, IPV4_DESTINATION, guard_sets::INSIDE4), (Family::V6, IPV6_DESTINATION, guard_sets::INSIDE6)]
+    {
+        let [nfproto, same_family] = family(of);
+        let address = Expr::Network { offset, length: of.address_length(), into: R0 };
+        let protocol = Expr::Meta(Meta::L4proto, Reg(of.address_length() / 4));
+        let from_outside = [nfproto, same_family, address, protocol, Expr::In(inside, R0), Expr::Verdict(Drop)];
+        transaction.add_rule(GUARD, &from_outside);
+    }
 }
 
 /// Loopback addresses never come in from a bridge: `route_localnet`, which publishing on 127.0.0.1 needs, would let

@@ -4,6 +4,7 @@
 
 mod bridges;
 mod firewall;
+mod flush;
 mod publish;
 mod sandboxes;
 mod talk;

@@ -199,9 +199,52 @@ fn what_cannot_be_published_is_refused() {
         let net = Net(1);
         let firewall = Net::up(&[Net(1)]);
         for host_ip in [Ipv6Addr::LOCALHOST, Ipv6Addr::UNSPECIFIED] {
-            let plan = own(vec![net.endpoint(2)], vec![tcp(host_ip, 80, net.address(2))]);
+            let datagrams = port(host_ip, 80, net.address(2), Protocol::Udp);
+            let plan = own(vec![net.endpoint(2)], vec![datagrams]);
             assert_eq!(Sandbox::create(plan).unwrap_err().kind(), Kind::NotImplemented);
         }
+        assert_eq!(firewall.list_published().unwrap(), []);
+    });
+}
+
+#[test]
+fn ports_that_the_kernel_cannot_translate_are_listened_on() {
+    on_a_host(|| {
+        let net = Net(1);
+        let firewall = Net::up(&[Net(1)]);
+        let ports = [tcp(Ipv6Addr::LOCALHOST, 8080, net.address(2)), tcp(LOCAL, 8080, net.address(2))];
+        let mut sandbox = net.container(2, &ports);
+        assert_eq!(firewall.list_published().unwrap(), ports[1..]);
+        assert_eq!(sandbox.relayed().map(|(port, _)| port.clone()).collect::<Vec<_>>(), ports[..1]);
+        TcpStream::connect((Ipv6Addr::LOCALHOST, 8080)).unwrap();
+        sandbox.unpublish(&ports[..1]).unwrap();
+        TcpStream::connect((Ipv6Addr::LOCALHOST, 8080)).unwrap_err();
+        close(sandbox);
+    });
+}
+
+#[test]
+fn ports_come_and_go_while_the_container_runs() {
+    on_a_host(|| {
+        let net = Net(1);
+        let firewall = Net::up(&[Net(1)]);
+        let mut server = net.container(2, &[]);
+        serve_tcp(&server, ANY, 80);
+        let listener = TcpListener::bind((LOCAL, 8082)).unwrap();
+        let ports = [tcp(ANY, 8080, net.address(2)), tcp(ANY, 8081, net.address(2))];
+        let taken = [tcp(ANY, 8083, net.address(2)), tcp(ANY, 8082, net.address(2))];
+        let error = server.publish(&taken).unwrap_err();
+        let holder = format!("8082/tcp is held by {}", std::fs::read_to_string("/proc/self/comm").unwrap().trim());
+        assert!(error.hint().unwrap().starts_with(&holder), "{error:?}");
+        assert_eq!(firewall.list_published().unwrap(), []);
+        server.publish(&ports).unwrap();
+        assert_eq!(ask_tcp(LOCAL, 8081).unwrap(), net.gateway());
+        server.unpublish(&[ports[1].clone(), taken[0].clone()]).unwrap();
+        assert!(ask_tcp(LOCAL, 8081).is_err());
+        assert!(ask_tcp(LOCAL, 8080).is_ok());
+        drop(TcpListener::bind((LOCAL, 8081)).unwrap());
+        drop(listener);
+        close(server);
         assert_eq!(firewall.list_published().unwrap(), []);
     });
 }

@@ -9,5 +9,5 @@ mod parse;
 mod socket;
 
 pub(crate) use message::Request;
-pub(crate) use parse::{Attributes, text};
+pub(crate) use parse::{Attributes, Message, text};
 pub(crate) use socket::{Refusal, Socket, accept};

@@ -47,6 +47,33 @@ impl Socket {
         Self::open(libc::NETLINK_NETFILTER)
     }
 
+    /// A socket that hears what changes in nftables, by whomever; reading it never waits.
+    pub(crate) fn nftables_news() -> Result<Self> {
+        /// `NFNLGRP_NFTABLES` of `linux/netfilter/nfnetlink.h`.
+        const GROUP: u32 = 7;
+        let mut socket = Self::open(libc::NETLINK_NETFILTER)?;
+        // A socket without an address of its own hears nothing.
+        let joined = socket.0.bind_auto().and_then(|_| socket.0.add_membership(GROUP));
+        let joined = joined.and_then(|()| socket.0.set_non_blocking(true));
+        joined.context("cannot listen to changes of nftables")?;
+        Ok(socket)
+    }
+
+    /// Hands over all news that wait; false when the kernel had to throw some away.
+    pub(crate) fn read_news(&self, mut each: impl FnMut(&Message<'_>)) -> Result<bool> {
+        let mut buffer = Vec::with_capacity(32 * 1024);
+        loop {
+            buffer.clear();
+            match self.0.recv(&mut buffer, libc::MSG_DONTWAIT) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(false),
+                received => received.context("cannot read the news of nftables")?,
+            };
+            Reader(&buffer).for_each(|message| each(&message));
+        }
+    }
+
     fn open(protocol: i32) -> Result<Self> {
         let open = || -> io::Result<Self> {
             let socket = netlink_sys::Socket::new(protocol as isize)?;

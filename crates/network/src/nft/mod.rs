@@ -5,7 +5,7 @@ mod set;
 mod transaction;
 
 pub(crate) use expr::{Ct, Expr, Family, Meta, Reg, Verdict};
-pub(crate) use set::{Field, SetSpec, dump_elements};
+pub(crate) use set::{DroppingChain, Field, SetSpec, dump_dropping_chains, dump_elements, dump_rule_chains};
 pub(crate) use transaction::{ChainSpec, Element, Hook, Transaction};
 
 /// `struct nfgenmsg` for an object of the inet family (`NFPROTO_INET`).

@@ -1,7 +1,7 @@
 //! Sets and maps: their definition, and reading their elements.
 
 use super::{INET, kind};
-use crate::netlink::{Attributes, Request, Socket};
+use crate::netlink::{Attributes, Request, Socket, text};
 use wharf_types::Result;
 
 /// One part of a key or a mapped value, as `nft list` is to show it.
@@ -120,4 +120,64 @@ pub(crate) fn dump_elements(socket: &Socket, table: &str, set: &str) -> Result<V
 fn key_and_data(element: &Attributes<'_>) -> (Vec<u8>, Vec<u8>) {
     let value = |kind| element.nested(kind).get(1).unwrap_or_default().to_vec();
     (value(1), value(2))
+}
+
+/// The chains in which a table's rules stand, one entry per rule.
+///
+/// # Errors
+/// As [`dump_elements`].
+pub(crate) fn dump_rule_chains(socket: &Socket, table: &str) -> Result<Vec<String>> {
+    let found = socket.dump(
+        |request| {
+            request.begin(kind(libc::NFT_MSG_GETRULE), libc::NLM_F_DUMP);
+            request.fixed(&INET).string(1, table);
+        },
+        |payload, found| {
+            let attributes = Attributes(payload.get(4..).unwrap_or_default());
+            // Kernels before 5.15 do not filter by the table.
+            if attributes.get(1).map(text).as_deref() == Some(table) {
+                found.extend(attributes.get(2).map(text));
+            }
+        },
+    )?;
+    Ok(found)
+}
+
+/// A base chain that drops what no rule of it accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DroppingChain {
+    /// `ip`, `ip6` or `inet`.
+    pub(crate) family: &'static str,
+    pub(crate) table: String,
+    pub(crate) chain: String,
+}
+
+/// The base chains of the whole host at a hook (`NF_INET_*`) whose policy is to drop.
+pub(crate) fn dump_dropping_chains(socket: &Socket, hook: u32) -> Result<Vec<DroppingChain>> {
+    let found = socket.dump(
+        |request| {
+            request.begin(kind(libc::NFT_MSG_GETCHAIN), libc::NLM_F_DUMP);
+            request.fixed(&[0; 4]);
+        },
+        |payload, found| {
+            let attributes = Attributes(payload.get(4..).unwrap_or_default());
+            let number = |value: Option<&[u8]>| value.and_then(|v| v.try_into().ok()).map(u32::from_be_bytes);
+            let family = payload.first().and_then(|family| family_name(*family));
+            let at_hook = number(attributes.nested(4).get(1)) == Some(hook);
+            if let (Some(family), true, Some(0)) = (family, at_hook, number(attributes.get(5))) {
+                let name = |kind| attributes.get(kind).map(text).unwrap_or_default();
+                found.push(DroppingChain { family, table: name(1), chain: name(3) });
+            }
+        },
+    )?;
+    Ok(found)
+}
+
+fn family_name(number: u8) -> Option<&'static str> {
+    match number {
+        1 => Some("inet"),
+        2 => Some("ip"),
+        10 => Some("ip6"),
+        _ => None,
+    }
 }

@@ -47,6 +47,7 @@ pub(crate) struct Transaction<'a> {
     table: &'a str,
     request: Request,
     sets: u32,
+    rules: usize,
 }
 
 impl<'a> Transaction<'a> {
@@ -55,7 +56,7 @@ impl<'a> Transaction<'a> {
         let mut request = Request::new();
         request.begin(libc::NFNL_MSG_BATCH_BEGIN as u16, 0);
         request.fixed(&BATCH);
-        Self { table, request, sets: 0 }
+        Self { table, request, sets: 0, rules: 0 }
     }
 
     /// Creates the table unless it exists.
@@ -63,9 +64,24 @@ impl<'a> Transaction<'a> {
         self.begin(libc::NFT_MSG_NEWTABLE, libc::NLM_F_CREATE);
     }
 
+    /// Creates the table with these flags (`NFT_TABLE_F_*`), or takes over one that its owner left.
+    pub(crate) fn add_table_with(&mut self, flags: u32) {
+        let message = self.begin(libc::NFT_MSG_NEWTABLE, libc::NLM_F_CREATE);
+        if flags != 0 {
+            message.net32(2, flags);
+        }
+    }
+
     /// Deletes the table with all that it contains.
     pub(crate) fn delete_table(&mut self) {
         self.begin(libc::NFT_MSG_DELTABLE, 0);
+    }
+
+    /// What `nft flush ruleset` does: deletes all tables of all families that belong to no other socket.
+    #[cfg(test)]
+    pub(crate) fn flush_ruleset(&mut self) {
+        self.request.begin(kind(libc::NFT_MSG_DELTABLE), 0);
+        self.request.fixed(&[0; 4]);
     }
 
     /// Creates a chain unless it exists.
@@ -85,12 +101,18 @@ impl<'a> Transaction<'a> {
 
     /// Appends a rule to a chain.
     pub(crate) fn add_rule(&mut self, chain: &str, expressions: &[Expr]) {
+        self.rules += 1;
         let message = self.begin(libc::NFT_MSG_NEWRULE, libc::NLM_F_CREATE | libc::NLM_F_APPEND);
         message.string(2, chain);
         message.nest(4, |list| {
             expressions.iter().for_each(|expression| expression.write(list));
             list
         });
+    }
+
+    /// How many rules it adds.
+    pub(crate) fn rules(&self) -> usize {
+        self.rules
     }
 
     /// Creates a set unless it exists.

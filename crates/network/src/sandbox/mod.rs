@@ -1,14 +1,17 @@
 //! A container's network namespace, as its monitor makes it.
 
+mod holder;
 mod interfaces;
 mod namespace;
 mod ports;
+mod publish;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use wharf_types::{Error, Result};
 
 pub use self::namespace::Entered;
+use self::ports::Held;
 use crate::firewall::{self, Firewall};
 use crate::netlink::Socket;
 use crate::plan::{EndpointPlan, PortPlan, SandboxPlan};
@@ -45,8 +48,8 @@ struct Own {
     inside: Rtnl,
     /// Kernel parameters that wait for the interface they belong to.
     waiting: Vec<(String, String)>,
-    /// Sockets that hold the published ports of the host.
-    held: Vec<OwnedFd>,
+    /// The published ports of the host.
+    held: Vec<Held>,
     /// Open once there are published ports.
     firewall: Option<Socket>,
     /// Whether interfaces may have been created.
@@ -189,7 +192,7 @@ fn sweep_ports(table: &str, ports: &[PortPlan]) -> Result<()> {
 }
 
 impl Own {
-    fn create(endpoints: &[EndpointPlan], sysctls: &[(String, String)], held: Vec<OwnedFd>) -> Result<Self> {
+    fn create(endpoints: &[EndpointPlan], sysctls: &[(String, String)], held: Vec<Held>) -> Result<Self> {
         let inside = Entered::unshare()?;
         let own = Own {
             namespace: namespace::current()?,
