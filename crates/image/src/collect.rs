@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLockReadGuard};
 use wharf_storage::{Grave, Lease};
 use wharf_types::{Digest, Result};
 
-use crate::catalog::{Catalog, Content, Referenced};
+use crate::catalog::{Catalog, Referenced};
 use crate::{Image, ImageStore};
 
 /// What a collection removed.
@@ -48,13 +48,15 @@ impl ImageStore {
 
     /// Removes every blob and layer that no image refers to and no lease holds.
     ///
-    /// Layers stay when some image is broken, for nobody knows then which are its own.
+    /// All stays when something cannot be read, for nobody knows then what belongs to it.
     pub fn collect(&self) -> Result<Collected> {
         let _writer = self.lock_writer();
         let catalog = self.catalog();
+        if catalog.has_unreadable() {
+            return Ok(Collected::default());
+        }
         let blobs = self.content.list()?.into_iter().map(|blob| blob.digest);
-        let layers = if catalog.broken.is_empty() { self.layers.list()? } else { Vec::new() };
-        let garbage = Referenced { blobs: blobs.collect(), layers: layers.into_iter().collect() };
+        let garbage = Referenced { blobs: blobs.collect(), layers: self.layers.list()?.into_iter().collect() };
         self.sweep(&garbage, &catalog)
     }
 
@@ -86,12 +88,11 @@ impl ImageStore {
         Ok(collected)
     }
 
-    /// Keeps everything of an image.
-    pub(crate) fn lease_blobs(&self, content: &Content, image: &Image) -> Lease {
+    /// Keeps blobs and layers, present or not.
+    pub(crate) fn lease_all(&self, content: impl IntoIterator<Item = Digest>) -> Lease {
         let _collecting = self.spare_content();
-        let mut lease = self.lease_of(image);
-        let layers = content.manifest.layers.iter().map(|layer| layer.digest);
-        layers.chain([content.id, image.manifest.digest]).for_each(|blob| lease.hold(blob));
+        let mut lease = self.leases.begin();
+        content.into_iter().for_each(|digest| lease.hold(digest));
         lease
     }
 
@@ -102,6 +103,16 @@ impl ImageStore {
     /// While this is held, no content is taken away.
     pub(crate) fn spare_content(&self) -> RwLockReadGuard<'_, ()> {
         self.collecting.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a blob is present; if so, the lease keeps it.
+    pub(crate) fn keep_blob_if_present(&self, lease: &mut Lease, blob: &Digest) -> bool {
+        let _collecting = self.spare_content();
+        let is_present = self.content.has(blob);
+        if is_present {
+            lease.hold(*blob);
+        }
+        is_present
     }
 
     /// Whether a layer is present; if so, the lease keeps it.

@@ -8,6 +8,7 @@ use wharf_storage::{BlobInfo, Compression};
 use wharf_types::{Digest, Error, Result};
 
 use crate::ImageDocument;
+use crate::tree::Document;
 
 /// Media types of the documents and layers that wharf knows.
 pub mod media_type {
@@ -23,6 +24,8 @@ pub mod media_type {
     pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     /// OCI layer, zstd.
     pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+    /// Docker's image configuration.
+    pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
     /// Docker's manifest list.
     pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     /// Docker's manifest, schema 2.
@@ -34,14 +37,27 @@ pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
 /// The largest image configuration that is read, in bytes.
 pub(crate) const MAX_CONFIG: u64 = 16 << 20;
 
-/// Reads a manifest, OCI's or Docker's schema 2.
-pub(crate) fn manifest(bytes: &[u8]) -> Result<Manifest> {
-    serde_json::from_slice(bytes).map_err(|error| Error::corrupt("the image manifest cannot be read").caused_by(error))
+/// Reads a manifest or an index, OCI's or Docker's schema 2, told apart by what is in it.
+pub(crate) fn read_document(bytes: &[u8], digest: &Digest) -> Result<Document> {
+    let unreadable = |error| Error::corrupt(format!("the image manifest {digest} cannot be read")).caused_by(error);
+    let members: Members = serde_json::from_slice(bytes).map_err(unreadable)?;
+    match members.manifests {
+        Some(_) => serde_json::from_slice(bytes).map(Document::Index).map_err(unreadable),
+        None => {
+            serde_json::from_slice(bytes).map(|manifest| Document::Manifest(Box::new(manifest))).map_err(unreadable)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Members {
+    manifests: Option<serde::de::IgnoredAny>,
 }
 
 /// Reads an image configuration.
-pub(crate) fn image(bytes: &[u8]) -> Result<ImageDocument> {
-    let unreadable = |error| Error::corrupt("the image configuration cannot be read").caused_by(error);
+pub(crate) fn read_config(bytes: &[u8], digest: &Digest) -> Result<ImageDocument> {
+    let unreadable =
+        |error| Error::corrupt(format!("the image configuration {digest} cannot be read")).caused_by(error);
     serde_json::from_slice(bytes).map_err(unreadable)
 }
 

@@ -18,6 +18,8 @@ pub type ImageId = Digest;
 pub struct Image {
     /// The digest of the configuration document.
     pub id: ImageId,
+    /// What its names mean: the manifest, or the index that it is a member of.
+    pub target: Descriptor,
     /// The manifest.
     pub manifest: Descriptor,
     /// The names with tags, sorted. Docker's `RepoTags` are their [`Reference::familiar`] forms.
@@ -71,7 +73,7 @@ impl Image {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.id, self.size, self.parent) == (other.id, other.size, other.parent)
             && (&self.tags, &self.digests) == (&other.tags, &other.digests)
-            && (&self.layers, &self.manifest) == (&other.layers, &other.manifest)
+            && (&self.layers, &self.manifest, &self.target) == (&other.layers, &other.manifest, &other.target)
     }
 
     /// Docker's `RepoTags`.

@@ -7,7 +7,7 @@ use wharf_storage::{Compression, Ingest, StagedBlob, StagedLayer, decompress};
 use wharf_types::{Error, Platform, Reference, Result, ResultExt};
 
 use crate::catalog::Entry;
-use crate::names::{drop_needless, set_name};
+use crate::names::{drop_needless, find, set_name};
 use crate::{
     Descriptor, History, Image, ImageConfig, ImageDocument, ImageId, ImageStore, Manifest, RootFs, apply_changes,
     documents, media_type,
@@ -100,9 +100,11 @@ impl ImageStore {
     }
 
     fn parent(&self, id: &ImageId) -> Result<(std::sync::Arc<Image>, Manifest)> {
-        let image = self.resolve(&id.to_string())?;
-        let manifest = documents::manifest(&self.content.read(&image.manifest.digest, documents::MAX_MANIFEST)?)?;
-        Ok((image, manifest))
+        let catalog = self.catalog();
+        let image = find(&catalog, &id.to_string())?;
+        let content = catalog.entries_of(image.id).find_map(|entry| catalog.content_of(entry));
+        let content = content.ok_or_else(|| Error::corrupt(format!("the manifest of {id} is missing")))?;
+        Ok((image.clone(), content.manifest.clone()))
     }
 
     /// Unpacks a layer and keeps its blob, reading the stream once.
@@ -149,10 +151,11 @@ impl ImageStore {
         blobs.extend([config, manifest]);
         let name = name.cloned().map(Reference::or_latest);
         self.commit_content(blobs, folders, |_, entries| {
+            let entry = Entry { target: descriptor, chosen: None, name: None, parent };
             match &name {
-                Some(name) => set_name(entries, &descriptor, name, parent),
+                Some(name) => set_name(entries, entry, name),
                 None => {
-                    entries.push(Entry { manifest: descriptor, name: None, parent });
+                    entries.push(entry);
                     drop_needless(entries);
                 }
             }

@@ -1,22 +1,22 @@
 //! The images of an OCI layout within an archive: from `index.json` through nested indexes to manifests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use serde_json::Value;
 use wharf_types::{Digest, Error, Platform, Reference, Result, ResultExt};
 
-use crate::archive::{Archive, parse, read_small};
+use crate::archive::{Archive, BLOBS, read_small};
 use crate::catalog::{NAME, REF_NAME};
-use crate::documents::{MAX_CONFIG, MAX_MANIFEST};
-use crate::{Descriptor, ImageDocument, Index, Manifest};
-
-/// Indexes in indexes: at most so many.
-const MAX_DEPTH: usize = 4;
+use crate::documents::MAX_MANIFEST;
+use crate::tree::{Content, Documents, Tree, bare, is_attestation};
+use crate::{Descriptor, ImageDocument, Index};
 
 /// An image of an archive: everything that is needed to add it.
 pub(crate) struct Planned {
-    /// The manifest's descriptor, without names.
-    pub manifest: Descriptor,
+    /// What the names will mean: a manifest or an index, without names.
+    pub target: Descriptor,
+    /// The manifest's digest: the target's own, or that of a member.
+    pub manifest: Digest,
     /// The manifest itself where the archive has none.
     pub new_manifest: Option<Vec<u8>>,
     pub config: Digest,
@@ -24,102 +24,107 @@ pub(crate) struct Planned {
     /// The blobs of the layers, base first.
     pub layers: Vec<Descriptor>,
     pub names: Vec<Reference>,
+    /// What else belongs to the target, as far as the archive has it: other platforms, attestations.
+    pub blobs: HashSet<Digest>,
 }
 
-/// The images of a layout, one for each line of `index.json`; of a multi-platform image, the one for this host.
-pub(crate) fn plan(archive: &Archive) -> Result<Vec<Planned>> {
-    let index: Index = archive.json("index.json", MAX_MANIFEST)?;
-    let mut planned: Vec<Planned> = Vec::new();
-    let lines = for_this_host(archive, &index.manifests);
-    for line in lines {
-        let manifest = choose(archive, line, MAX_DEPTH)?;
-        let name = name_of(line);
-        match planned.iter_mut().find(|known| known.manifest.digest == manifest.digest) {
-            Some(known) => known.names.extend(name),
-            None => planned.push(plan_image(archive, manifest, name)?),
-        }
+/// A thing of an archive that is no image: a signature, a chart, attestations.
+pub(crate) struct Artifact {
+    pub target: Descriptor,
+    pub name: Option<Reference>,
+    pub blobs: HashSet<Digest>,
+}
+
+/// What a layout holds.
+pub(crate) struct Layout {
+    lines: Vec<(Descriptor, Tree)>,
+}
+
+impl Documents for Archive {
+    fn document(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
+        let name = format!("{BLOBS}{}", digest.hex());
+        let unreadable = || format!("cannot read member {name} of the archive");
+        read_small(self.blob(digest)?, limit).with_context(unreadable)
     }
-    if planned.is_empty() { Err(Error::invalid("index.json of the archive names no image")) } else { Ok(planned) }
-}
 
-/// All image manifests of a layout by the digest of their configuration, as far as they can be read.
-pub(crate) fn manifests(archive: &Archive) -> HashMap<Digest, (Descriptor, Manifest)> {
-    let mut found = HashMap::new();
-    if let Ok(index) = archive.json::<Index>("index.json", MAX_MANIFEST) {
-        collect(archive, &index.manifests, MAX_DEPTH, &mut found);
+    fn has(&self, digest: &Digest) -> bool {
+        self.blob(digest).is_ok()
     }
-    found
 }
 
-fn collect(
-    archive: &Archive,
-    descriptors: &[Descriptor],
-    depth: usize,
-    found: &mut HashMap<Digest, (Descriptor, Manifest)>,
-) {
-    for descriptor in descriptors {
-        match read(archive, descriptor) {
-            Ok(Document::Manifest(manifest)) => {
-                found.insert(manifest.config.digest, (bare(descriptor), *manifest));
+impl Layout {
+    /// Reads `index.json` and all documents that it leads to.
+    pub(crate) fn read(archive: &Archive) -> Result<Self> {
+        let index: Index = archive.json("index.json", MAX_MANIFEST)?;
+        let lines = index.manifests.into_iter().filter(|line| !is_attestation(line));
+        Ok(Self {
+            lines: lines
+                .map(|line| {
+                    let tree = Tree::read(archive, &line);
+                    (line, tree)
+                })
+                .collect(),
+        })
+    }
+
+    /// The images, one for each line of `index.json`; of a multi-platform image, the one for `platform` or the host.
+    pub(crate) fn plan(&self, platform: Option<&Platform>) -> Result<Vec<Planned>> {
+        let mut planned: Vec<Planned> = Vec::new();
+        for (line, tree, image) in self.for_platform(platform)? {
+            match planned.iter_mut().find(|known| known.target.digest == line.digest) {
+                Some(known) => known.names.extend(name_of(line)),
+                None => planned.push(plan_image(line, tree, image, platform)),
             }
-            Ok(Document::Index(index)) if depth > 0 => collect(archive, &index.manifests, depth - 1, found),
-            Ok(Document::Index(_)) | Err(_) => {}
+        }
+        Ok(planned)
+    }
+
+    /// What is no image.
+    pub(crate) fn artifacts(&self) -> Vec<Artifact> {
+        let artifacts = self.lines.iter().filter(|(_, tree)| tree.is_artifact());
+        let artifact = |(line, tree): &(Descriptor, Tree)| Artifact {
+            target: bare(line),
+            name: name_of(line),
+            blobs: tree.blobs.clone(),
+        };
+        artifacts.map(artifact).collect()
+    }
+
+    /// All images by the digest of their configuration.
+    pub(crate) fn by_config(&self) -> HashMap<Digest, (&Descriptor, &Tree, &Arc<Content>)> {
+        let of_line = |(line, tree)| {
+            let tree: &Tree = tree;
+            tree.images.iter().map(move |image| (image.id, (line, tree, image)))
+        };
+        self.lines.iter().map(|(line, tree)| (line, tree)).flat_map(of_line).collect()
+    }
+
+    /// The lines that are for the platform, or else, where none was asked for, all.
+    fn for_platform(&self, platform: Option<&Platform>) -> Result<Vec<(&Descriptor, &Tree, &Arc<Content>)>> {
+        let images: Vec<_> =
+            self.lines.iter().filter_map(|(line, tree)| Some((line, tree, tree.choose(platform)?))).collect();
+        let host = Platform::host();
+        let of_host: Vec<_> = images.iter().filter(|(.., image)| image.platform().satisfies(&host)).copied().collect();
+        if platform.is_none() && !of_host.is_empty() {
+            return Ok(of_host);
+        }
+        match (images.is_empty(), platform) {
+            (false, _) => Ok(images),
+            (true, Some(platform)) if self.lines.iter().any(|(_, tree)| !tree.images.is_empty()) => {
+                Err(Error::not_found(format!("the archive has no image for the platform {platform}")))
+            }
+            (true, _) => self.why_none(),
         }
     }
-}
 
-enum Document {
-    Manifest(Box<Manifest>),
-    Index(Index),
-}
-
-fn read(archive: &Archive, descriptor: &Descriptor) -> Result<Document> {
-    let blob = archive.blob(&descriptor.digest)?;
-    let name = format!("blobs/sha256/{}", descriptor.digest.hex());
-    let bytes = read_small(blob, MAX_MANIFEST).with_context(|| format!("cannot read member {name} of the archive"))?;
-    // Media types are optional and sometimes wrong; the content is not.
-    let value: Value = parse(&bytes, &name)?;
-    match value.get("manifests") {
-        Some(_) => Ok(Document::Index(parse(&bytes, &name)?)),
-        None => Ok(Document::Manifest(parse(&bytes, &name)?)),
-    }
-}
-
-/// Follows indexes down to one manifest.
-fn choose(archive: &Archive, descriptor: &Descriptor, depth: usize) -> Result<Descriptor> {
-    match read(archive, descriptor)? {
-        Document::Manifest(_) => Ok(bare(descriptor)),
-        Document::Index(_) if depth == 0 => Err(Error::invalid("the archive has too many indexes within indexes")),
-        Document::Index(index) => {
-            let Some(best) = for_this_host(archive, &index.manifests).into_iter().next() else {
-                return Err(Error::invalid("the archive has an index without any image that is complete"));
-            };
-            choose(archive, best, depth - 1)
+    fn why_none<T: Default>(&self) -> Result<T> {
+        let problem = self.lines.iter().find_map(|(_, tree)| tree.problem.as_ref());
+        match problem {
+            Some(problem) => Err(Error::new(problem.kind(), problem.chain())),
+            None if !self.lines.is_empty() => Ok(T::default()),
+            None => Err(Error::invalid("index.json of the archive names no image")),
         }
     }
-}
-
-/// Those descriptors that are for this host and complete in the archive, or else those complete, or else all.
-/// Attestations are no images.
-fn for_this_host<'a>(archive: &Archive, descriptors: &'a [Descriptor]) -> Vec<&'a Descriptor> {
-    let host = Platform::host();
-    let is_attestation = |d: &Descriptor| d.annotations.contains_key("vnd.docker.reference.type");
-    let images: Vec<&Descriptor> = descriptors.iter().filter(|d| !is_attestation(d)).collect();
-    let is_there = |d: &Descriptor| archive.blob(&d.digest).is_ok();
-    let is_for_host = |d: &Descriptor| platform_of(d).is_none_or(|platform| platform.satisfies(&host));
-    let complete: Vec<&Descriptor> = images.iter().copied().filter(|d| is_there(d)).collect();
-    let best: Vec<&Descriptor> = complete.iter().copied().filter(|d| is_for_host(d)).collect();
-    [best, complete, images].into_iter().find(|list| !list.is_empty()).unwrap_or_default()
-}
-
-fn platform_of(descriptor: &Descriptor) -> Option<Platform> {
-    let platform = descriptor.platform.as_ref()?;
-    let text = |key: &str| platform.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    Some(Platform {
-        os: text("os")?.to_owned(),
-        architecture: text("architecture")?.to_owned(),
-        variant: text("variant").map(str::to_owned),
-    })
 }
 
 /// Builders write a full name in containerd's annotation; the OCI one is a name or, without colon and slash, only a tag.
@@ -130,30 +135,26 @@ fn name_of(descriptor: &Descriptor) -> Option<Reference> {
     Some(name.or_latest())
 }
 
-/// The descriptor without what belongs to the index it came from.
-fn bare(descriptor: &Descriptor) -> Descriptor {
-    Descriptor { annotations: Default::default(), ..descriptor.clone() }
-}
-
-fn plan_image(archive: &Archive, descriptor: Descriptor, name: Option<Reference>) -> Result<Planned> {
-    let Document::Manifest(manifest) = read(archive, &descriptor)? else {
-        return Err(Error::invalid("the archive names an index where a manifest should be"));
-    };
-    let config = manifest.config.digest;
-    let member = format!("blobs/sha256/{}", config.hex());
-    let document: ImageDocument = archive.json(&member, MAX_CONFIG)?;
-    check_layers(manifest.layers.len(), &document)?;
-    let names = name.into_iter().collect();
-    let size = archive.blob(&descriptor.digest)?.info().size;
-    let manifest_descriptor = Descriptor { size, ..descriptor };
-    Ok(Planned { manifest: manifest_descriptor, new_manifest: None, config, document, layers: manifest.layers, names })
-}
-
-/// Every layer needs its diff id; Docker's words.
-pub(crate) fn check_layers(layers: usize, document: &ImageDocument) -> Result<()> {
-    let expected = document.rootfs.diff_ids.len();
-    if layers == expected {
-        return Ok(());
+fn plan_image(line: &Descriptor, tree: &Tree, image: &Content, platform: Option<&Platform>) -> Planned {
+    Planned {
+        target: target(line, image),
+        manifest: image.descriptor.digest,
+        new_manifest: None,
+        config: image.id,
+        document: (*image.document).clone(),
+        layers: image.manifest.layers.clone(),
+        names: name_of(line).into_iter().collect(),
+        blobs: if platform.is_some() { without_others(tree, image) } else { tree.blobs.clone() },
     }
-    Err(Error::invalid(format!("invalid manifest, layers length mismatch: expected {expected}, got {layers}")))
+}
+
+/// A line's descriptor without names. Where it is the manifest itself, the size is the true one.
+pub(crate) fn target(line: &Descriptor, image: &Content) -> Descriptor {
+    if line.digest == image.descriptor.digest { image.descriptor.clone() } else { bare(line) }
+}
+
+/// The blobs of a tree without those that only the images for other platforms have.
+pub(crate) fn without_others(tree: &Tree, image: &Content) -> HashSet<Digest> {
+    let of_images: HashSet<Digest> = tree.images.iter().flat_map(|other| other.blobs()).collect();
+    tree.blobs.difference(&of_images).copied().chain(image.blobs()).collect()
 }

@@ -1,6 +1,6 @@
 //! Load: all images of an archive, docker-archive or OCI layout, become present at once or not at all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
@@ -8,13 +8,14 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 use wharf_storage::tar::Limits;
 use wharf_storage::{BlobInfo, Compression, Lease, StagedBlob, StagedLayer};
-use wharf_types::{Digest, Error, Reference, Result, ResultExt};
+use wharf_types::{Digest, Error, Platform, Reference, Result, ResultExt};
 
 use crate::archive::{Archive, parse};
 use crate::catalog::Entry;
 use crate::documents::{self, MAX_CONFIG, MAX_MANIFEST};
-use crate::layout::{self, Planned, check_layers};
+use crate::layout::{self, Artifact, Layout, Planned};
 use crate::names::{drop_needless, set_name};
+use crate::tree::check_layers;
 use crate::{Descriptor, ImageDocument, ImageId, ImageStore, Manifest, media_type};
 
 /// One image that a load brought in. Displays as Docker says it: `Loaded image: x` or `Loaded image ID: sha256:…`.
@@ -66,19 +67,27 @@ struct Job<'a> {
 }
 
 impl ImageStore {
-    /// Brings in all images of a docker-archive or an OCI layout in a tar stream, plain or compressed.
+    /// Brings in all images of a docker-archive or an OCI layout in a tar stream, plain or compressed: of a
+    /// multi-platform image all that the archive has of it, or with `platform` only that, and artifacts as they are.
+    /// Unpacked is the image for the platform, or the host's.
     ///
     /// `progress` is called from several threads.
     ///
     /// # Errors
     /// `InvalidParameter` when the stream is no such archive or a member is missing, `Corrupt` when a member is damaged;
     /// the sentence names the member, and nothing is left behind.
-    pub fn load(&self, stream: impl Read + Send, progress: &(dyn Fn(Progress) + Sync)) -> Result<Vec<Loaded>> {
+    pub fn load(
+        &self,
+        stream: impl Read + Send,
+        platform: Option<&Platform>,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Vec<Loaded>> {
         let archive = Archive::read(&self.content, stream, &|bytes| progress(Progress::Read(bytes)))?;
+        let layout = archive.find("index.json").map(|_| Layout::read(&archive)).transpose()?;
         let images = if archive.find("manifest.json").is_some() {
-            plan_docker(&archive)?
-        } else if archive.find("index.json").is_some() {
-            layout::plan(&archive)?
+            plan_docker(&archive, layout.as_ref(), platform)?
+        } else if let Some(layout) = &layout {
+            layout.plan(platform)?
         } else {
             let hint = "a tar of a root file system is brought in with import";
             let message = "the archive holds no images: it has neither manifest.json nor index.json";
@@ -86,7 +95,8 @@ impl ImageStore {
         };
         let mut lease = self.begin();
         let layers = self.unpack_all(&archive, &images, &mut lease, progress)?;
-        self.commit_images(archive, images, layers)
+        let artifacts = layout.map_or_else(Vec::new, |layout| layout.artifacts());
+        self.commit_images(archive, images, artifacts, layers)
     }
 
     /// Unpacks the layers that are missing, several at a time.
@@ -101,6 +111,9 @@ impl ImageStore {
         let mut jobs = Vec::new();
         for image in images {
             for (layer, diff_id) in image.layers.iter().zip(&image.document.rootfs.diff_ids) {
+                if !self.keep_blob_if_present(lease, &layer.digest) {
+                    find_layer(archive, layer)?;
+                }
                 if !seen.insert(*diff_id) {
                     continue;
                 }
@@ -145,12 +158,19 @@ impl ImageStore {
         Ok(layer)
     }
 
-    fn commit_images(&self, archive: Archive, images: Vec<Planned>, layers: Vec<StagedLayer>) -> Result<Vec<Loaded>> {
-        let mut wanted = HashSet::new();
+    fn commit_images(
+        &self,
+        archive: Archive,
+        images: Vec<Planned>,
+        artifacts: Vec<Artifact>,
+        layers: Vec<StagedLayer>,
+    ) -> Result<Vec<Loaded>> {
+        let mut wanted: HashSet<Digest> = artifacts.iter().flat_map(|artifact| &artifact.blobs).copied().collect();
         let mut new_manifests = Vec::new();
         for image in &images {
-            wanted.extend([image.config, image.manifest.digest]);
+            wanted.extend([image.config, image.target.digest, image.manifest]);
             wanted.extend(image.layers.iter().map(|layer| layer.digest));
+            wanted.extend(&image.blobs);
             if let Some(manifest) = &image.new_manifest {
                 new_manifests.push(self.content.stage(manifest)?);
             }
@@ -159,12 +179,16 @@ impl ImageStore {
         blobs.extend(new_manifests);
         self.commit_content(blobs, layers, |_, entries| {
             for image in &images {
-                for name in &image.names {
-                    set_name(entries, &image.manifest, name, None);
-                }
-                entries.push(Entry { manifest: image.manifest.clone(), name: None, parent: None });
-                drop_needless(entries);
+                let entry = Entry::new(image.target.clone(), &image.manifest);
+                image.names.iter().for_each(|name| set_name(entries, entry.clone(), name));
+                entries.push(entry);
             }
+            for artifact in &artifacts {
+                let entry = Entry::new(artifact.target.clone(), &artifact.target.digest);
+                artifact.name.iter().for_each(|name| set_name(entries, entry.clone(), name));
+                entries.push(entry);
+            }
+            drop_needless(entries);
             Ok(())
         })?;
         let loaded = images.into_iter().flat_map(|image| {
@@ -188,34 +212,52 @@ fn find_layer<'a>(archive: &'a Archive, layer: &Descriptor) -> Result<&'a Staged
 /// In memory only: the member of a docker-archive that is a layer.
 const MEMBER: &str = "member";
 
-fn plan_docker(archive: &Archive) -> Result<Vec<Planned>> {
+fn plan_docker(archive: &Archive, layout: Option<&Layout>, platform: Option<&Platform>) -> Result<Vec<Planned>> {
     let images: Vec<DockerImage> = archive.json("manifest.json", MAX_MANIFEST)?;
     if images.is_empty() {
         return Err(Error::invalid("manifest.json of the archive names no image"));
     }
-    let known = layout::manifests(archive);
-    images.into_iter().map(|image| plan_docker_image(archive, image, &known)).collect()
+    let names: Vec<_> = images.iter().flat_map(|image| image.repo_tags.iter().flatten()).cloned().collect();
+    let planned = images.into_iter().map(|image| plan_docker_image(archive, image, layout));
+    let planned: Vec<Planned> = planned.collect::<Result<_>>()?;
+    let Some(platform) = platform else { return Ok(planned) };
+    let is_wanted = |image: &Planned| platform_of(&image.document).satisfies(platform);
+    if planned.iter().any(is_wanted) {
+        return Ok(planned.into_iter().filter(is_wanted).collect());
+    }
+    // Docker's document knows one platform of each image only.
+    let mut others = layout.map_or_else(|| Ok(Vec::new()), |layout| layout.plan(Some(platform)))?;
+    others.retain(|image| image.names.iter().any(|name| names.contains(&name.familiar())) || image.names.is_empty());
+    match others.is_empty() {
+        true => Err(Error::not_found(format!("the archive has no image for the platform {platform}"))),
+        false => Ok(others),
+    }
 }
 
-fn plan_docker_image(
-    archive: &Archive,
-    image: DockerImage,
-    known: &HashMap<Digest, (Descriptor, Manifest)>,
-) -> Result<Planned> {
+fn platform_of(document: &ImageDocument) -> Platform {
+    let variant = Some(document.variant.clone()).filter(|variant| !variant.is_empty());
+    Platform { os: document.os.clone(), architecture: document.architecture.clone(), variant }
+}
+
+fn plan_docker_image(archive: &Archive, image: DockerImage, layout: Option<&Layout>) -> Result<Planned> {
     let config = archive.member(&image.config)?.info();
     let document: ImageDocument = parse(&archive.bytes(&image.config, MAX_CONFIG)?, &image.config)?;
     let members = image.layers.unwrap_or_default();
     check_layers(members.len(), &document)?;
     let layers = members.iter().map(|name| describe_layer(archive, name)).collect::<Result<Vec<_>>>()?;
     let names = image.repo_tags.unwrap_or_default().iter().map(|name| read_name(name)).collect::<Result<Vec<_>>>()?;
-    if let Some((manifest, document_of_manifest)) = known.get(&config.digest)
-        && document_of_manifest.layers.iter().map(|layer| layer.digest).eq(layers.iter().map(|layer| layer.digest))
-    {
-        let manifest = manifest.clone();
-        return Ok(Planned { manifest, new_manifest: None, config: config.digest, document, layers, names });
-    }
-    let (manifest, bytes) = new_manifest(config, &layers)?;
-    Ok(Planned { manifest, new_manifest: Some(bytes), config: config.digest, document, layers, names })
+    let same_layers = |manifest: &Manifest| {
+        manifest.layers.iter().map(|layer| layer.digest).eq(layers.iter().map(|layer| layer.digest))
+    };
+    let known = layout.and_then(|layout| layout.by_config().remove(&config.digest));
+    let (target, manifest, new_manifest, blobs) = match known.filter(|(.., image)| same_layers(&image.manifest)) {
+        Some((line, tree, image)) => (layout::target(line, image), image.descriptor.digest, None, tree.blobs.clone()),
+        None => {
+            let (manifest, bytes) = new_manifest(config, &layers)?;
+            (manifest.clone(), manifest.digest, Some(bytes), HashSet::new())
+        }
+    };
+    Ok(Planned { target, manifest, new_manifest, config: config.digest, document, layers, names, blobs })
 }
 
 fn read_name(name: &str) -> Result<Reference> {

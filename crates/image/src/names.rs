@@ -3,7 +3,7 @@
 use wharf_types::{DEFAULT_TAG, Digest, Error, Kind, Reference, Result};
 
 use crate::catalog::{Catalog, Entry};
-use crate::{Descriptor, Image, ImageId};
+use crate::{Image, ImageId};
 
 /// Docker's order: a name first, then an id.
 pub(crate) fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a std::sync::Arc<Image>> {
@@ -37,12 +37,12 @@ pub(crate) fn is_id(catalog: &Catalog, name: &str) -> bool {
     Digest::from_hex(digits).is_ok() || !is_name
 }
 
-/// Makes `name` mean this manifest. An image that loses its last name stays as a dangling one.
-pub(crate) fn set_name(entries: &mut Vec<Entry>, manifest: &Descriptor, name: &Reference, parent: Option<ImageId>) {
+/// Gives an image one more name. An image that loses its last name stays as a dangling one.
+pub(crate) fn set_name(entries: &mut Vec<Entry>, image: Entry, name: &Reference) {
     if let Some(old) = entries.iter_mut().find(|entry| entry.name.as_ref() == Some(name)) {
         old.name = None;
     }
-    entries.push(Entry { manifest: manifest.clone(), name: Some(name.clone()), parent });
+    entries.push(Entry { name: Some(name.clone()), ..image });
     drop_needless(entries);
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn drop_needless(entries: &mut Vec<Entry>) {
     let (named, nameless): (Vec<Entry>, Vec<Entry>) = entries.drain(..).partition(|entry| entry.name.is_some());
     kept.extend(named);
     for entry in nameless {
-        if kept.iter().all(|other| other.manifest.digest != entry.manifest.digest) {
+        if !kept.iter().any(|other| other.is_of_same_image(&entry)) {
             kept.push(entry);
         }
     }

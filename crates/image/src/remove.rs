@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use wharf_types::{Digest, Error, Id, Reference, Result};
 
-use crate::catalog::{Catalog, Entry, Referenced};
+use crate::catalog::{Catalog, Entry, Referenced, take_images};
 use crate::names::{drop_name, find, is_id};
 use crate::{Image, ImageId, ImageStore};
 
@@ -35,17 +35,8 @@ pub enum Removed {
     Deleted(ImageId),
 }
 
-/// What a prune did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// As in a removal.
-    pub removed: Vec<Removed>,
-    /// Bytes on disk that went: blobs, and the files of layers.
-    pub reclaimed: u64,
-}
-
 /// Which containers use an image.
-type Usage<'a> = &'a dyn Fn(&ImageId) -> Vec<InUse>;
+pub(crate) type Usage<'a> = &'a dyn Fn(&ImageId) -> Vec<InUse>;
 
 impl ImageStore {
     /// Removes a name or an image, and what nothing refers to any more.
@@ -58,22 +49,9 @@ impl ImageStore {
     /// `NotFound`, or `Conflict` in Docker's words when the image is in use or has several names.
     pub fn remove(&self, name: &str, options: RemoveOptions, usage: Usage<'_>) -> Result<Vec<Removed>> {
         let writer = self.lock_writer();
-        let mut removal = Removal { store: self, writer, options, usage, removed: Vec::new(), reclaimed: 0 };
+        let mut removal = Removal { store: self, writer, options, usage, removed: Vec::new() };
         removal.run(name)?;
         Ok(removal.removed)
-    }
-
-    /// Removes the images for which `wanted` says yes and that no container uses and no other image was made from.
-    pub fn prune(&self, wanted: &dyn Fn(&Image) -> bool, usage: Usage<'_>) -> Result<Pruned> {
-        let options = RemoveOptions { force: false, keep_parents: false };
-        let writer = self.lock_writer();
-        let mut removal = Removal { store: self, writer, options, usage, removed: Vec::new(), reclaimed: 0 };
-        for image in self.list() {
-            if wanted(&image) && usage(&image.id).is_empty() && self.get(&image.id).is_some() {
-                removal.prune(&image)?;
-            }
-        }
-        Ok(Pruned { removed: removal.removed, reclaimed: removal.reclaimed })
     }
 }
 
@@ -84,7 +62,6 @@ struct Removal<'a> {
     options: RemoveOptions,
     usage: Usage<'a>,
     removed: Vec<Removed>,
-    reclaimed: u64,
 }
 
 impl Removal<'_> {
@@ -177,7 +154,7 @@ impl Removal<'_> {
             other => other?,
         }
         self.untag_all(&image)?;
-        self.delete_content(&catalog, &image)?;
+        self.delete_content(&image)?;
         let parent = image.parent.and_then(|parent| self.store.get(&parent));
         match parent.filter(|parent| !self.options.keep_parents && is_dangling(parent)) {
             Some(parent) => self.delete(&parent, false, true),
@@ -185,21 +162,16 @@ impl Removal<'_> {
         }
     }
 
-    fn delete_content(&mut self, catalog: &Catalog, image: &Image) -> Result<()> {
+    fn delete_content(&mut self, image: &Image) -> Result<()> {
         let mut garbage = Referenced::default();
-        for entry in catalog.entries.iter().filter(|entry| catalog.id_of(entry) == Some(image.id)) {
-            garbage.blobs.insert(entry.manifest.digest);
-            catalog.content(&entry.manifest.digest).into_iter().for_each(|content| garbage.add(content));
-        }
         self.store.change_while_locked(&self.writer, |catalog, entries| {
-            entries.retain(|entry| catalog.id_of(entry) != Some(image.id));
+            take_images(catalog, entries, &|id| id == image.id, &mut garbage);
             Ok(())
         })?;
         let catalog = self.store.catalog();
         self.removed.push(Removed::Deleted(image.id));
         self.removed.extend(self.lost_chains(&catalog, image).into_iter().map(Removed::Deleted));
-        self.reclaimed += self.store.sweep(&garbage, &catalog)?.bytes;
-        Ok(())
+        self.store.sweep(&garbage, &catalog).map(drop)
     }
 
     /// The layers, as chain ids from the top, that no other image and no container has.
@@ -232,15 +204,6 @@ impl Removal<'_> {
         }
         Ok(())
     }
-
-    fn prune(&mut self, image: &Image) -> Result<()> {
-        let catalog = self.store.catalog();
-        if self.check(&catalog, image, false, false).is_ok() {
-            self.untag_all(image)?;
-            self.delete(image, false, true)?;
-        }
-        Ok(())
-    }
 }
 
 /// Whether all names are of one repository with one tag at most, so that an id means the same as the name.
@@ -252,6 +215,6 @@ fn is_single(image: &Image) -> bool {
     image.tags.len() <= 1 && names.all(is_same)
 }
 
-fn is_dangling(image: &Image) -> bool {
+pub(crate) fn is_dangling(image: &Image) -> bool {
     image.tags.is_empty() && image.digests.is_empty()
 }

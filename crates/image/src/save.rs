@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use wharf_storage::tar::{Entry, EntryKind, Writer};
-use wharf_types::{Digest, Error, Reference, Result, ResultExt};
+use wharf_types::{Digest, Error, Platform, Reference, Result, ResultExt};
 
 use crate::archive::BLOBS;
-use crate::catalog::{Content, NAME, REF_NAME};
+use crate::catalog::{Catalog, NAME, REF_NAME};
 use crate::names::{find, is_id};
+use crate::tree::{Content, Tree};
 use crate::{Descriptor, Image, ImageId, ImageStore, Index};
 
 /// One image in `manifest.json`.
@@ -24,67 +25,108 @@ struct DockerImage {
 
 /// What is saved of one image.
 struct Saved {
-    image: Arc<Image>,
+    /// What the names mean in the archive: the whole index, or one manifest.
+    target: Descriptor,
     content: Arc<Content>,
     names: BTreeSet<Reference>,
+    blobs: BTreeSet<Digest>,
 }
 
 impl ImageStore {
     /// Writes images, found as by [`ImageStore::resolve`], as a tar stream. A name brings along that name, an id none,
-    /// and a repository without a tag its tag `latest`.
-    pub fn save(&self, names: &[&str], out: impl Write) -> Result<()> {
-        let images = self.choose(names)?;
-        let _leases: Vec<_> = images.values().map(|saved| self.lease_blobs(&saved.content, &saved.image)).collect();
+    /// and a repository without a tag its tag `latest`. Of a multi-platform image all that is here is written, or with
+    /// `platform` only that; artifacts about what is written come along.
+    ///
+    /// # Errors
+    /// `NotFound` for an image that is not here, or not for that platform; `Corrupt` when something of it is missing.
+    pub fn save(&self, names: &[&str], platform: Option<&Platform>, out: impl Write) -> Result<()> {
+        let catalog = self.catalog();
+        let images = choose(&catalog, names, platform)?;
+        let referrers = referrers(&catalog, &images);
+        let wanted = || {
+            let own = images.values().flat_map(|saved| saved.blobs.iter().copied());
+            own.chain(referrers.iter().flat_map(|(_, tree)| tree.blobs.iter().copied()))
+        };
+        let _lease = self.lease_all(wanted());
+        // Every blob once, in the order of the digests, so that the same images make the same archive.
+        let needed: BTreeSet<Digest> = images.values().flat_map(|saved| saved.content.blobs()).collect();
+        let blobs: BTreeSet<Digest> = wanted().filter(|blob| needed.contains(blob) || self.content.has(blob)).collect();
         let mut writer = Writer::new(out);
         let mut write = || -> Result<()> {
             folder(&mut writer, "blobs/")?;
             folder(&mut writer, BLOBS)?;
-            for digest in blobs(&images) {
-                let blob = self.content.reader(&digest)?;
-                file(&mut writer, &format!("{BLOBS}{}", digest.hex()), self.content.size(&digest)?, blob)?;
+            for digest in &blobs {
+                let blob = self.content.reader(digest)?;
+                file(&mut writer, &format!("{BLOBS}{}", digest.hex()), self.content.size(digest)?, blob)?;
             }
-            small_file(&mut writer, "index.json", &index(&images))?;
+            small_file(&mut writer, "index.json", &index(&images, &referrers))?;
             small_file(&mut writer, "manifest.json", &docker_manifest(&images))?;
             file(&mut writer, "oci-layout", LAYOUT.len() as u64, LAYOUT)
         };
         write()?;
         writer.finish().map(drop).context("cannot write the archive")
     }
+}
 
-    fn choose(&self, names: &[&str]) -> Result<BTreeMap<ImageId, Saved>> {
-        let catalog = self.catalog();
-        let mut images: BTreeMap<ImageId, Saved> = BTreeMap::new();
-        for name in names {
-            let image = find(&catalog, name)?;
-            let content = catalog.content(&image.manifest.digest);
-            let content = content.ok_or_else(|| Error::corrupt(format!("the manifest of {name} is missing")))?;
-            let saved = || Saved { image: image.clone(), content: content.clone(), names: BTreeSet::new() };
-            let saved = images.entry(image.id).or_insert_with(saved);
-            let tag = name.parse::<Reference>().ok().map(Reference::or_latest).filter(|name| name.digest().is_none());
-            if let Some(tag) = tag.filter(|_| !is_id(&catalog, name)) {
-                saved.names.insert(tag);
-            }
+type Chosen = BTreeMap<ImageId, Saved>;
+
+fn choose(catalog: &Catalog, names: &[&str], platform: Option<&Platform>) -> Result<Chosen> {
+    let mut images = Chosen::new();
+    for name in names {
+        let image = find(catalog, name)?;
+        let saved = saved(catalog, image, name, platform)?;
+        let saved = images.entry(saved.content.id).or_insert(saved);
+        let tag = name.parse::<Reference>().ok().map(Reference::or_latest).filter(|name| name.digest().is_none());
+        if let Some(tag) = tag.filter(|_| !is_id(catalog, name)) {
+            saved.names.insert(tag);
         }
-        Ok(images)
+    }
+    Ok(images)
+}
+
+fn saved(catalog: &Catalog, image: &Image, name: &str, platform: Option<&Platform>) -> Result<Saved> {
+    let lost = || Error::corrupt(format!("the manifest of {name} is missing"));
+    let entry =
+        catalog.entries_of(image.id).find(|entry| entry.target.digest == image.target.digest).ok_or_else(lost)?;
+    let tree = catalog.tree(entry).ok_or_else(lost)?;
+    let Some(platform) = platform else {
+        let content = catalog.content_of(entry).ok_or_else(lost)?.clone();
+        let blobs = tree.blobs.iter().copied().collect();
+        return Ok(Saved { target: image.target.clone(), content, names: BTreeSet::new(), blobs });
+    };
+    let content = tree.choose(Some(platform)).cloned().ok_or_else(|| {
+        Error::not_found(format!(
+            "image with reference {name} was found but does not provide the specified platform ({platform})"
+        ))
+    })?;
+    let blobs = content.blobs().collect();
+    Ok(Saved { target: content.descriptor.clone(), content, names: BTreeSet::new(), blobs })
+}
+
+/// Artifacts about what is saved, and what is about those.
+fn referrers<'a>(catalog: &'a Catalog, images: &Chosen) -> Vec<(&'a Descriptor, &'a Arc<Tree>)> {
+    let mut subjects: BTreeSet<Digest> =
+        images.values().flat_map(|saved| [saved.target.digest, saved.content.descriptor.digest]).collect();
+    let mut found: Vec<(&Descriptor, &Arc<Tree>)> = Vec::new();
+    loop {
+        let about = |tree: &Tree| tree.is_artifact() && tree.subject.is_some_and(|subject| subjects.contains(&subject));
+        let lines = catalog.entries.iter().filter_map(|entry| Some((&entry.target, catalog.tree(entry)?)));
+        let new: Vec<_> = lines.filter(|(target, tree)| about(tree) && !subjects.contains(&target.digest)).collect();
+        if new.is_empty() {
+            return found;
+        }
+        subjects.extend(new.iter().map(|(target, _)| target.digest));
+        found.extend(new);
     }
 }
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// Every blob once, in the order of the digests, so that the same images make the same archive.
-fn blobs(images: &BTreeMap<ImageId, Saved>) -> BTreeSet<Digest> {
-    let of = |saved: &Saved| {
-        let layers = saved.content.manifest.layers.iter().map(|layer| layer.digest);
-        layers.chain([saved.content.id, saved.image.manifest.digest]).collect::<Vec<_>>()
-    };
-    images.values().flat_map(of).collect()
-}
-
-fn index(images: &BTreeMap<ImageId, Saved>) -> Index {
+fn index(images: &Chosen, referrers: &[(&Descriptor, &Arc<Tree>)]) -> Index {
     let mut lines = Vec::new();
     for saved in images.values() {
         let line = |name: Option<&Reference>| {
-            let mut line = Descriptor { annotations: BTreeMap::new(), ..saved.image.manifest.clone() };
+            let mut line = Descriptor { annotations: BTreeMap::new(), ..saved.target.clone() };
             if let Some(name) = name {
                 line.annotations.insert(NAME.to_owned(), name.to_string());
                 line.annotations.insert(REF_NAME.to_owned(), name.familiar());
@@ -96,10 +138,11 @@ fn index(images: &BTreeMap<ImageId, Saved>) -> Index {
             lines.push(line(None));
         }
     }
+    lines.extend(referrers.iter().map(|(target, _)| (*target).clone()));
     Index::of(lines)
 }
 
-fn docker_manifest(images: &BTreeMap<ImageId, Saved>) -> Vec<DockerImage> {
+fn docker_manifest(images: &Chosen) -> Vec<DockerImage> {
     let path = |digest: &Digest| format!("{BLOBS}{}", digest.hex());
     let image = |saved: &Saved| DockerImage {
         config: path(&saved.content.id),

@@ -1,5 +1,6 @@
 //! The image store: names, lookup, tags and collection.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -98,12 +99,17 @@ impl ImageStore {
     /// What `index.json` names but cannot be used.
     pub fn broken(&self) -> Vec<BrokenImage> {
         let catalog = self.catalog();
-        let names = |manifest: &Digest| {
-            let same = catalog.entries.iter().filter(|entry| entry.manifest.digest == *manifest);
-            same.filter_map(|entry| entry.name.clone()).collect()
-        };
-        let broken = catalog.broken.iter();
-        broken.map(|(m, error)| BrokenImage { manifest: *m, names: names(m), reason: error.chain() }).collect()
+        let mut broken: Vec<BrokenImage> = Vec::new();
+        for entry in &catalog.entries {
+            let Some(problem) = catalog.problem(entry) else { continue };
+            let manifest = entry.chosen.unwrap_or(entry.target.digest);
+            let names = entry.name.clone().into_iter();
+            match broken.iter_mut().find(|known| known.manifest == manifest) {
+                Some(known) => known.names.extend(names),
+                None => broken.push(BrokenImage { manifest, names: names.collect(), reason: problem.chain() }),
+            }
+        }
+        broken
     }
 
     /// The exact bytes of an image's configuration document.
@@ -146,7 +152,8 @@ impl ImageStore {
         let target = target.clone().or_latest();
         self.change(|catalog, entries| {
             let image = find(catalog, image)?;
-            set_name(entries, &image.manifest, &target, image.parent);
+            let entry = Entry::new(image.target.clone(), &image.manifest.digest);
+            set_name(entries, Entry { parent: image.parent, ..entry }, &target);
             Ok(image.id)
         })
     }
@@ -175,12 +182,13 @@ impl ImageStore {
         }
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let collecting = self.spare_content();
+        let anew = blobs.iter().map(|blob| blob.info().digest).collect();
         match syncs_all {
             true => self.content.publish_synced(blobs)?,
             false => self.content.publish(blobs)?,
         }
         self.layers.publish_synced(layers)?;
-        let result = self.change_locked(change);
+        let result = self.change_locked(&anew, change);
         drop(collecting);
         drop(writer);
         result
@@ -189,17 +197,23 @@ impl ImageStore {
     /// Changes names: computes the new entries, writes `index.json`, then shows the new catalog to readers.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&Catalog, &mut Vec<Entry>) -> Result<T>) -> Result<T> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.change_locked(change)
+        self.change_locked(&HashSet::new(), change)
     }
 
-    fn change_locked<T>(&self, change: impl FnOnce(&Catalog, &mut Vec<Entry>) -> Result<T>) -> Result<T> {
+    fn change_locked<T>(
+        &self,
+        anew: &HashSet<Digest>,
+        change: impl FnOnce(&Catalog, &mut Vec<Entry>) -> Result<T>,
+    ) -> Result<T> {
         let old = self.catalog();
         let mut entries = old.entries.clone();
         let result = change(&old, &mut entries)?;
         // A broken image without a name can be neither used nor asked for.
-        entries.retain(|entry| entry.name.is_some() || !old.is_lost(&entry.manifest.digest));
-        self.content.replace_index(&Catalog::write(&entries)?)?;
-        let new = Arc::new(old.with(entries, &self.content, &self.layers));
+        entries.retain(|entry| entry.name.is_some() || !old.is_lost(entry));
+        if entries != old.entries {
+            self.content.replace_index(&Catalog::write(&entries)?)?;
+        }
+        let new = Arc::new(old.with(entries, anew, &self.content, &self.layers));
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(result)
     }
@@ -214,7 +228,7 @@ impl ImageStore {
         _writer: &std::sync::MutexGuard<'_, ()>,
         change: impl FnOnce(&Catalog, &mut Vec<Entry>) -> Result<T>,
     ) -> Result<T> {
-        self.change_locked(change)
+        self.change_locked(&HashSet::new(), change)
     }
 
     pub(crate) fn catalog(&self) -> Arc<Catalog> {

@@ -10,7 +10,7 @@ use wharf_image::{Loaded, Progress};
 use wharf_types::{Digest, Kind, Platform, Result};
 
 fn load(fixture: &Fixture, bytes: &[u8]) -> Result<Vec<Loaded>> {
-    fixture.store.load(bytes, &|_| {})
+    fixture.store.load(bytes, None, &|_| {})
 }
 
 fn two_layers() -> Vec<Vec<u8>> {
@@ -41,7 +41,7 @@ fn an_old_docker_archive_is_loaded() {
 
     let mut present = 0;
     let count = std::sync::atomic::AtomicU32::new(0);
-    let again = fixture.store.load(&docker_archive("web:2", &two_layers())[..], &|progress| {
+    let again = fixture.store.load(&docker_archive("web:2", &two_layers())[..], None, &|progress| {
         if matches!(progress, Progress::Present(_)) {
             count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
@@ -132,9 +132,9 @@ fn what_is_saved_is_loaded_the_same() {
     source.store.tag("web:1", &reference("ghcr.io/o/web:2")).unwrap();
     let mut saved = Vec::new();
     let id = source.store.resolve("web:1").unwrap().id.to_string();
-    source.store.save(&["web:1", "ghcr.io/o/web:2", "imported:x", &id], &mut saved).unwrap();
+    source.store.save(&["web:1", "ghcr.io/o/web:2", "imported:x", &id], None, &mut saved).unwrap();
     let mut again = Vec::new();
-    source.store.save(&["imported:x", "ghcr.io/o/web:2", "web:1"], &mut again).unwrap();
+    source.store.save(&["imported:x", "ghcr.io/o/web:2", "web:1"], None, &mut again).unwrap();
     assert!(saved == again);
     for keeps in [&["manifest.json", "index.json"][..], &["manifest.json"], &["index.json"]] {
         let target = Fixture::new();
@@ -148,7 +148,7 @@ fn what_is_saved_is_loaded_the_same() {
         }
         assert!(target.store.get(&plain_id).is_some());
     }
-    assert_eq!(source.store.save(&["no"], std::io::sink()).unwrap_err().to_string(), "No such image: no:latest");
+    assert_eq!(source.store.save(&["no"], None, std::io::sink()).unwrap_err().to_string(), "No such image: no:latest");
 }
 
 /// The archive with only these of the two documents that name the images.
@@ -246,5 +246,57 @@ fn a_layer_that_is_not_what_the_configuration_says_is_refused() {
     let error = load(&fixture, &tar_of(&files)).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
     assert!(error.chain().contains("diff id"), "{error:?}");
+    assert_eq!((fixture.contents(), fixture.leftovers()), ((0, 0), 0));
+}
+
+#[test]
+fn an_index_is_kept_with_all_platforms_and_what_is_about_it() {
+    let mut layout = Layout::default();
+    let other = layout.image(&[layer(&[("other", b"")])], &other_platform(), gzip);
+    let host = layout.image(&two_layers(), &Platform::host(), gzip);
+    let mut attestation = layout.image(&[layer(&[("note", b"")])], &Platform::host(), gzip);
+    attestation["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+    let index = layout.index(&[host.clone(), other.clone(), attestation]);
+    let empty = layout.blob("application/vnd.oci.empty.v1+json", b"{}".to_vec());
+    let signature = layout.artifact(&empty, &index);
+    layout.line(index.clone(), json!({"io.containerd.image.name": "docker.io/library/multi:1"}));
+    layout.line(signature.clone(), json!({}));
+    let archive = layout.tar();
+
+    let fixture = Fixture::new();
+    load(&fixture, &archive).unwrap();
+    let image = fixture.store.resolve("multi:1").unwrap();
+    assert_eq!(image.target.digest.to_string(), index["digest"].as_str().unwrap());
+    assert_eq!(image.manifest.digest.to_string(), host["digest"].as_str().unwrap());
+    let by_digest = format!("multi@{}", index["digest"].as_str().unwrap());
+    assert_eq!(fixture.store.resolve(&by_digest).unwrap().id, image.id);
+    let blobs = fixture.contents().0;
+    fixture.store.collect().unwrap();
+    assert_eq!(fixture.contents(), (blobs, 2));
+
+    let mut all = Vec::new();
+    fixture.store.save(&["multi:1"], None, &mut all).unwrap();
+    let twin = Fixture::new();
+    load(&twin, &all).unwrap();
+    assert_eq!(twin.store.resolve("multi:1").unwrap().target, image.target);
+    assert_eq!(twin.contents(), (blobs, 2));
+
+    let mut one = Vec::new();
+    twin.store.save(&["multi:1"], Some(&other_platform()), &mut one).unwrap();
+    let foreign = Fixture::new();
+    load(&foreign, &one).unwrap();
+    let alone = foreign.store.resolve("multi:1").unwrap();
+    assert_eq!((alone.platform(), &alone.target), (other_platform(), &alone.manifest));
+
+    let chosen = Fixture::new();
+    let asked = Some(other_platform());
+    chosen.store.load(&archive[..], asked.as_ref(), &|_| {}).unwrap();
+    let chosen = chosen.reopen();
+    let foreign = chosen.store.resolve("multi:1").unwrap();
+    assert_eq!((foreign.platform(), &foreign.target), (other_platform(), &image.target));
+    let none = "linux/mips".parse().unwrap();
+    assert_eq!(chosen.store.load(&archive[..], Some(&none), &|_| {}).unwrap_err().kind(), Kind::NotFound);
+
+    fixture.store.remove("multi:1", wharf_image::RemoveOptions::default(), &|_| Vec::new()).unwrap();
     assert_eq!((fixture.contents(), fixture.leftovers()), ((0, 0), 0));
 }

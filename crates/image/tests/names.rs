@@ -145,7 +145,8 @@ fn removing_takes_names_then_the_image_then_what_nobody_shares() {
         ids[1..].iter().fold(ids[0], |below, id| Digest::of(format!("{below} {id}").as_bytes()))
     };
     let top = layer(&[("one", b"")]);
-    let load = |name: &str, layers: &[Vec<u8>]| fixture.store.load(&docker_archive(name, layers)[..], &|_| {}).unwrap();
+    let load =
+        |name: &str, layers: &[Vec<u8>]| fixture.store.load(&docker_archive(name, layers)[..], None, &|_| {}).unwrap();
     load("one:1", &[base.clone(), top.clone()]);
     load("two:1", &[base.clone(), layer(&[("two", b"")])]);
     let id = fixture.store.resolve("one:1").unwrap().id;
@@ -286,13 +287,13 @@ fn pruning_spares_names_users_and_parents() {
     let busy = fixture.import("busy", None);
     let usage = |id: &Digest| if *id == busy { used(false)(id) } else { Vec::new() };
     let is_dangling = |image: &wharf_image::Image| image.tags.is_empty();
-    let pruned = fixture.store.prune(&is_dangling, &usage).unwrap();
+    let pruned = fixture.store.prune(&is_dangling, &usage, &mut |_| true).unwrap();
     assert_eq!(pruned.removed[0], Removed::Deleted(dangling));
     assert!(pruned.reclaimed > 0);
     let left: Vec<Digest> = fixture.store.list().iter().map(|image| image.id).collect();
     assert_eq!(left.len(), 2);
     assert!(left.contains(&named) && left.contains(&busy));
-    fixture.store.prune(&|_| true, &unused).unwrap();
+    fixture.store.prune(&|_| true, &unused, &mut |_| true).unwrap();
     assert_eq!((fixture.contents(), fixture.leftovers()), ((0, 0), 0));
 }
 
@@ -301,7 +302,7 @@ fn one_broken_image_hides_no_other_and_is_healed_or_forgotten() {
     let archive = docker_archive("bad", &[layer(&[("bad", b"")])]);
     let fixture = Fixture::new();
     let good = fixture.import("good", Some("good"));
-    fixture.store.load(&archive[..], &|_| {}).unwrap();
+    fixture.store.load(&archive[..], None, &|_| {}).unwrap();
     let bad = fixture.store.resolve("bad").unwrap().id;
     let damage = |fixture: &Fixture| {
         let path = fixture.folder.path().join("content/blobs/sha256").join(bad.hex());
@@ -317,7 +318,7 @@ fn one_broken_image_hides_no_other_and_is_healed_or_forgotten() {
     assert!(broken[0].reason.contains("damaged"), "{broken:?}");
     fixture.store.collect().unwrap();
     assert_eq!(fixture.store.layers().list().unwrap().len(), 2);
-    fixture.store.load(&archive[..], &|_| {}).unwrap();
+    fixture.store.load(&archive[..], None, &|_| {}).unwrap();
     assert_eq!(fixture.store.resolve("bad").unwrap().id, bad);
     assert!(fixture.store.broken().is_empty());
 
@@ -340,7 +341,7 @@ fn many_threads_load_tag_remove_and_collect_at_once() {
                 for round in 0..10 {
                     let name = format!("t{thread}:{round}");
                     let own = layer(&[(name.as_str(), b"x")]);
-                    fixture.store.load(&docker_archive(&name, &[base.clone(), own])[..], &|_| {}).unwrap();
+                    fixture.store.load(&docker_archive(&name, &[base.clone(), own])[..], None, &|_| {}).unwrap();
                     let (image, lease) = fixture.store.resolve_leased(&name).unwrap();
                     fixture.store.tag(&name, &reference(&format!("also{thread}:{round}"))).unwrap();
                     fixture.store.collect().unwrap();

@@ -28,7 +28,7 @@ fn skopeo(args: &[&str]) -> Option<String> {
 fn skopeo_reads_the_store_in_place() {
     let fixture = Fixture::new();
     let layers = [layer(&[("a", b"1")]), layer(&[("b", b"2")])];
-    fixture.store.load(&gzip(&docker_archive("web:1", &layers))[..], &|_| {}).unwrap();
+    fixture.store.load(&gzip(&docker_archive("web:1", &layers))[..], None, &|_| {}).unwrap();
     fixture.import("c", Some("ghcr.io/o/other"));
     let content = fixture.folder.path().join("content");
     for name in ["web:1", "ghcr.io/o/other:latest"] {
@@ -46,10 +46,10 @@ fn skopeo_reads_the_store_in_place() {
 fn skopeo_and_we_read_each_others_archives() {
     let fixture = Fixture::new();
     let layers = [layer(&[("a", b"1")]), layer(&[("b", b"2")])];
-    fixture.store.load(&docker_archive("web:1", &layers)[..], &|_| {}).unwrap();
+    fixture.store.load(&docker_archive("web:1", &layers)[..], None, &|_| {}).unwrap();
     let id = fixture.store.resolve("web:1").unwrap().id;
     let path = |name: &str| fixture.folder.path().join(name).display().to_string();
-    fixture.store.save(&["web:1"], std::fs::File::create(path("ours.tar")).unwrap()).unwrap();
+    fixture.store.save(&["web:1"], None, std::fs::File::create(path("ours.tar")).unwrap()).unwrap();
     for (from, to) in [
         (format!("docker-archive:{}:web:1", path("ours.tar")), format!("docker-archive:{}:web:2", path("docker.tar"))),
         (format!("oci-archive:{}:web:1", path("ours.tar")), format!("oci-archive:{}:web:3", path("oci.tar"))),
@@ -59,7 +59,7 @@ fn skopeo_and_we_read_each_others_archives() {
         }
     }
     for archive in ["docker.tar", "oci.tar"] {
-        fixture.store.load(std::fs::File::open(path(archive)).unwrap(), &|_| {}).unwrap();
+        fixture.store.load(std::fs::File::open(path(archive)).unwrap(), None, &|_| {}).unwrap();
     }
     assert_eq!(fixture.tags(), ["web:1", "web:2", "web:3"]);
     assert_eq!(fixture.store.resolve("web:2").unwrap().id, id);

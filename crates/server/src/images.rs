@@ -18,13 +18,13 @@ pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call
     match (method, parts) {
         (&Method::GET, ["json"]) => list(server, &call),
         (&Method::POST, ["create"]) => create(server, call).await,
-        (&Method::POST, ["load"]) => Ok(load(server, call)),
-        (&Method::GET, ["get"]) => save(server, call.query.all("names").map(str::to_owned).collect()).await,
+        (&Method::POST, ["load"]) => load(server, call),
+        (&Method::GET, ["get"]) => save(server, &call, call.query.all("names").map(str::to_owned).collect()).await,
         (&Method::POST, ["prune"]) => ok(&images.prune(&call.query.filters()?, server.engine.containers()).await?),
         (&Method::GET, ["search"]) => Err(not_yet("searching registries")),
         (&Method::GET, [name @ .., "json"]) => ok(&downgrade::image(images.inspect(&join(name))?, call.version)),
         (&Method::GET, [name @ .., "history"]) => ok(&images.history(&join(name)).await?),
-        (&Method::GET, [name @ .., "get"]) => save(server, vec![join(name)]).await,
+        (&Method::GET, [name @ .., "get"]) => save(server, &call, vec![join(name)]).await,
         (&Method::POST, [name @ .., "tag"]) => {
             images.tag(&join(name), call.query.text("repo"), call.query.text("tag")).await?;
             Ok(response::empty(StatusCode::CREATED))
@@ -54,7 +54,8 @@ async fn remove(server: &Server, name: &str, call: &Call) -> Result<Answer> {
     ok(&server.engine.images().remove(name, options, server.engine.containers()).await?)
 }
 
-async fn save(server: &Server, names: Vec<String>) -> Result<Answer> {
+async fn save(server: &Server, call: &Call, names: Vec<String>) -> Result<Answer> {
+    let platform = platform(&call.query)?;
     if names.is_empty() {
         return Err(Error::invalid("no image was named"));
     }
@@ -62,7 +63,7 @@ async fn save(server: &Server, names: Vec<String>) -> Result<Answer> {
         server.engine.images().inspect(name)?;
     }
     let images = server.engine.images().clone();
-    transfer::download("application/x-tar", move |out| async move { images.save(names, out).await }).await
+    transfer::download("application/x-tar", move |out| async move { images.save(names, platform, out).await }).await
 }
 
 async fn create(server: &Server, call: Call) -> Result<Answer> {
@@ -122,7 +123,8 @@ fn reference(repository: &str, tag: &str) -> Result<Option<Reference>> {
 }
 
 /// Loads while it answers: how far it is, what it brought in, and as the last line why it failed, if it did.
-fn load(server: &Server, call: Call) -> Answer {
+fn load(server: &Server, call: Call) -> Result<Answer> {
+    let platform = platform(&call.query)?;
     let quiet = call.query.flag("quiet");
     let images = server.engine.images().clone();
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -135,7 +137,7 @@ fn load(server: &Server, call: Call) -> Answer {
     };
     let reader = call.into_reader();
     tokio::spawn(async move {
-        let lines = match images.load(reader, tell).await {
+        let lines = match images.load(reader, platform, tell).await {
             Ok(loaded) => loaded.iter().map(|loaded| Progress::stream(format!("{loaded}\n"))).collect(),
             Err(error) => vec![Progress::failed(&error)],
         };
@@ -143,7 +145,29 @@ fn load(server: &Server, call: Call) -> Answer {
     });
     let lines =
         futures_util::stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
-    response::json_lines(lines)
+    Ok(response::json_lines(lines))
+}
+
+/// The one platform that is asked for, as JSON (API 1.48).
+fn platform(query: &Query) -> Result<Option<Platform>> {
+    let asked: Vec<&str> = query.all("platform").filter(|text| !text.is_empty()).collect();
+    let [text] = asked[..] else {
+        return match asked.is_empty() {
+            true => Ok(None),
+            false => Err(Error::not_implemented("several platforms at once are not supported")
+                .with_hint("ask for one, or for none to get all of them")),
+        };
+    };
+    if !text.starts_with('{') {
+        return text.parse().map(Some).map_err(|error: wharf_types::PlatformError| Error::invalid(error.to_string()));
+    }
+    let platform: wharf_api::image::Platform =
+        serde_json::from_str(text).map_err(|error| Error::invalid("failed to parse platform").caused_by(error))?;
+    if platform.os.is_empty() || platform.architecture.is_empty() {
+        return Err(Error::invalid("both OS and Architecture must be provided"));
+    }
+    let variant = Some(platform.variant).filter(|variant| !variant.is_empty());
+    Ok(Some(Platform { os: platform.os, architecture: platform.architecture, variant }))
 }
 
 fn progress(step: &Step) -> Option<Progress> {

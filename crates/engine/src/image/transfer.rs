@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use wharf_image::{ImageId, ImportOptions, Loaded, Progress};
-use wharf_types::Result;
+use wharf_types::{Platform, Result};
 
 use super::Images;
 
@@ -16,13 +16,14 @@ impl Images {
         Ok(id)
     }
 
-    /// Brings in all images of an archive.
+    /// Brings in all images of an archive, or those for one platform.
     pub async fn load(
         &self,
         stream: impl Read + Send + 'static,
+        platform: Option<Platform>,
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Vec<Loaded>> {
-        let loaded = self.run(move |store| store.load(stream, &progress)).await?;
+        let loaded = self.run(move |store| store.load(stream, platform.as_ref(), &progress)).await?;
         for image in &loaded {
             let (id, name) = match image {
                 Loaded::Name(name, id) => (id, name.familiar()),
@@ -33,12 +34,17 @@ impl Images {
         Ok(loaded)
     }
 
-    /// Writes images as an archive.
-    pub async fn save(&self, names: Vec<String>, out: impl Write + Send + 'static) -> Result<()> {
+    /// Writes images as an archive, with all platforms that are here or with one.
+    pub async fn save(
+        &self,
+        names: Vec<String>,
+        platform: Option<Platform>,
+        out: impl Write + Send + 'static,
+    ) -> Result<()> {
         let told = names.clone();
         self.run(move |store| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            store.save(&names, out)
+            store.save(&names, platform.as_ref(), out)
         })
         .await?;
         for name in told {

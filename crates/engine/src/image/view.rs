@@ -76,7 +76,7 @@ impl Images {
         let (filters, users) = (filters.clone(), containers.clone());
         let pruned = self.run(move |store| {
             let wanted = |image: &Image| (all || image.tags.is_empty()) && filters.match_labels(&image.config().labels);
-            store.prune(&wanted, &|image| users.using_image(image))
+            store.prune(&wanted, &|image| users.using_image(image), &mut |_| true)
         });
         let pruned = pruned.await?;
         Ok(PruneReport { images_deleted: self.report(pruned.removed).into(), space_reclaimed: pruned.reclaimed })
@@ -140,9 +140,9 @@ fn inspect(image: &Image) -> Inspect {
         root_fs: RootFs { kind: "layers".into(), layers: image.diff_ids().iter().map(ToString::to_string).collect() },
         metadata: Metadata { last_tag_time: time::NEVER.into() },
         descriptor: Some(Descriptor {
-            media_type: image.manifest.media_type.clone(),
-            digest: image.manifest.digest.to_string(),
-            size: signed(image.manifest.size),
+            media_type: image.target.media_type.clone(),
+            digest: image.target.digest.to_string(),
+            size: signed(image.target.size),
             ..Descriptor::default()
         }),
         ..Inspect::default()

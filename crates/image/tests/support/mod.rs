@@ -166,6 +166,16 @@ impl Layout {
         self.blob(kind, serde_json::to_vec(&index).unwrap())
     }
 
+    /// Adds an artifact about something else and returns its descriptor.
+    pub fn artifact(&mut self, config: &Value, subject: &Value) -> Value {
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": kind, "artifactType": "application/x-test", "config": config,
+            "layers": [config], "subject": subject,
+        });
+        self.blob(kind, serde_json::to_vec(&manifest).unwrap())
+    }
+
     /// Adds a line to `index.json`.
     pub fn line(&mut self, mut descriptor: Value, annotations: Value) {
         descriptor["annotations"] = annotations;
