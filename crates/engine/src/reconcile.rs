@@ -9,12 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use wharf_monitor::handle::Handle;
 use wharf_runtime::cgroup::Group;
-use wharf_types::{Error, Id, Result};
+use wharf_types::{Error, Id, Kind, Result};
 
 use crate::container::rows::{self, Row};
-use crate::container::{Containers, Live, Request, Snapshot, State, find_exit, lost, sweep};
+use crate::container::{
+    Containers, Request, Snapshot, State, connect_monitor, cut_off, find_exit, lost, starting_health, sweep,
+};
 use crate::services::Services;
 use crate::store::Durability;
 
@@ -40,7 +41,7 @@ pub async fn run(services: &Services, containers: &Containers) -> Result<()> {
 }
 
 async fn take_over(services: &Services, containers: &Containers, row: Row) {
-    let (record, state) = match row.content {
+    let (record, stored) = match row.content {
         Ok(content) => content,
         Err(error) => {
             tracing::error!(container = row.id, name = row.name, error = %error.chain(), "set aside");
@@ -51,17 +52,29 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
         }
     };
     services.images.hold(record.id, services.images.store().lease_layers(&record.diff_ids));
-    let snapshot = Snapshot { record: Arc::new(record), state, exits: 0, restarts: 0, settled: true };
+    let mut snapshot = Snapshot::at_rest(Arc::new(record), stored.state, stored.restarts);
+    if snapshot.record.has_health_check() && !matches!(snapshot.state, State::Created) {
+        // What was found is the monitor's to tell.
+        snapshot.health = Some(Arc::new(starting_health()));
+    }
     if !snapshot.state.is_live() {
         containers.adopt(snapshot, None);
         return;
     }
-    match connect(services, &snapshot).await {
+    match connect_monitor(services, &snapshot).await {
         Ok((state, live)) => {
             if let Some(sandbox) = state.sandbox() {
                 services.networks.adopt(snapshot.record.id, sandbox);
             }
             containers.adopt(Snapshot { state, settled: false, ..snapshot }, Some(live));
+        }
+        Err(error) if error.kind() == Kind::Unavailable && snapshot.state.running().is_some() => {
+            tracing::error!(container = %snapshot.record.id, reason = %error.chain(), "set aside until it answers");
+            if let Some(sandbox) = snapshot.state.sandbox() {
+                services.networks.adopt(snapshot.record.id, sandbox);
+            }
+            let stuck = Some(error.to_string().into());
+            containers.adopt(Snapshot { settled: false, stuck, ..snapshot }, None);
         }
         Err(error) => {
             tracing::info!(container = %snapshot.record.id, reason = %error.chain(), "ended while no engine ran");
@@ -75,27 +88,14 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
     }
 }
 
-/// Finds the monitor of a container that should live.
-async fn connect(services: &Services, snapshot: &Snapshot) -> Result<(State, Live)> {
-    let dir = services.config.monitor_dir(snapshot.record.id);
-    let handle = Handle::connect(&dir).await?;
-    let status = handle.status().await?;
-    let events = handle.subscribe().await?;
-    let Some(sandbox) = snapshot.state.sandbox().cloned() else {
-        return Err(Error::system("a live container without a sandbox"));
-    };
-    let paused = snapshot.state.running().is_some_and(|running| running.paused);
-    let state = State::running_again(status.pid, status.started_at, paused, sandbox);
-    Ok((state, Live { pid: status.monitor_pid, handle, events }))
-}
-
 /// The container of a monitor that is gone: how it ended, and nothing of it left.
 async fn end(services: &Services, snapshot: Snapshot) -> Snapshot {
     let problems = sweep(services, &snapshot.record, snapshot.state.sandbox()).await;
     for problem in problems {
         tracing::warn!(container = %snapshot.record.id, problem = %problem.chain(), "left over");
     }
-    let exit = find_exit(services, &snapshot.record).await.unwrap_or_else(lost);
+    let unknown = || if snapshot.state.running().is_some() { lost() } else { cut_off() };
+    let exit = find_exit(services, &snapshot.record).await.unwrap_or_else(unknown);
     let ended = Snapshot { state: snapshot.state.after(&exit), exits: 1, ..snapshot };
     if let Err(error) = rows::update(&services.store, &ended, Durability::Crash).await {
         tracing::error!(container = %ended.record.id, error = %error.chain(), "state not written");

@@ -107,6 +107,13 @@ impl Events {
         }
     }
 
+    /// Tells all subscribers something that is out of date as soon as the next of its kind comes.
+    pub(crate) fn mention(event: &Event, connections: &mut [Connection]) {
+        for connection in connections.iter_mut().filter(|connection| connection.subscribed && !connection.closed) {
+            connection.reply(Reply::Event(event.clone()));
+        }
+    }
+
     /// Makes a connection a subscriber and tells it what nobody has been told yet.
     pub(crate) fn subscribe(&mut self, connection: &mut Connection) {
         connection.subscribed = true;

@@ -16,6 +16,7 @@ mod detach;
 mod end;
 mod exit;
 pub mod handle;
+mod health;
 mod listener;
 pub mod log;
 mod memory;

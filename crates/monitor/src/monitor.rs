@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 use rustix::net::{SocketFlags, accept_with};
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::connection::{Connection, Events};
+use crate::health::Checker;
 use crate::listener::Listener;
 use crate::poll::{Poll, Token};
 use crate::protocol::{Event, Reply};
@@ -21,6 +22,9 @@ const SCRATCH: usize = 64 * 1024;
 
 /// How often things are looked at whose time may run out; also after how long without work memory is given back.
 const TICK: Duration = Duration::from_millis(500);
+
+/// The kernel counts waits in milliseconds, and one that ends too early would be for nothing.
+const ROUND_UP: Duration = Duration::from_millis(1);
 
 /// A running container's monitor.
 pub(crate) struct Monitor {
@@ -36,6 +40,8 @@ pub(crate) struct Monitor {
     /// The ids of the execs that have a session.
     pub(crate) execs: BTreeMap<u32, String>,
     pub(crate) container: Container,
+    /// The health check, if there is one.
+    pub(crate) health: Option<Checker>,
     /// The first process's exit code.
     exit: Option<i32>,
     scratch: Vec<u8>,
@@ -62,7 +68,7 @@ pub(crate) struct Container {
 impl Monitor {
     /// Takes over a container that has just been started; `engine` is the connection that asked for it.
     pub(crate) fn new(run_dir: PathBuf, poll: Poll, listener: Listener, engine: Connection, running: Running) -> Self {
-        let Running { session, sandbox, cgroup, mounts, started_at, own_pids } = running;
+        let Running { session, sandbox, cgroup, mounts, started_at, own_pids, health } = running;
         let container =
             Container { sandbox: Some(sandbox), cgroup, _mounts: mounts, started_at, own_pids, oom_score_adj: None };
         Self {
@@ -76,6 +82,7 @@ impl Monitor {
             next_session: FIRST + 1,
             execs: BTreeMap::new(),
             container,
+            health: health.map(|plan| Checker::new(plan, Instant::now())),
             exit: None,
             scratch: Vec::new(),
             restless: true,
@@ -95,6 +102,7 @@ impl Monitor {
             for (token, flags) in events {
                 self.handle(token, flags);
             }
+            self.check_health();
             self.settle();
         }
     }
@@ -117,7 +125,9 @@ impl Monitor {
 
     fn timeout(&self) -> Option<Duration> {
         let clock = self.restless || self.sessions.values().any(Session::needs_clock);
-        clock.then_some(TICK)
+        let check = self.health.as_ref().and_then(Checker::deadline);
+        let check = check.map(|at| at.saturating_duration_since(Instant::now()) + ROUND_UP);
+        clock.then_some(TICK).into_iter().chain(check).min()
     }
 
     /// Nothing happened for a while: gives back the memory that only work needs. A container that ends at once is spared this.
@@ -149,6 +159,7 @@ impl Monitor {
                     self.events.publish(event, &mut self.connections);
                 }
             }
+            Token::Probe => self.probe_ready(),
         }
         if let Token::Input(key) | Token::Output(key, _) | Token::Client(key, _) = token {
             self.sessions.entry(key).and_modify(Session::rearm);
@@ -191,6 +202,13 @@ impl Monitor {
         }
     }
 
+    /// Tells the engine how healthy the container is.
+    pub(crate) fn report_health(&mut self) {
+        if let Some(checker) = &self.health {
+            Events::mention(&Event::Health(checker.health().clone()), &mut self.connections);
+        }
+    }
+
     /// Reads what is left of a session's output without regard to slow clients.
     pub(crate) fn drain(&mut self, key: u32) {
         let Some(session) = self.sessions.get(&key) else { return };
@@ -212,6 +230,7 @@ impl Monitor {
                     session.finish()
                 }
             });
+            self.probe_ended(key);
         }
         self.sessions.values_mut().filter(|session| session.is_owing()).for_each(Session::rearm);
         self.sessions.retain(|_, session| !session.is_over());

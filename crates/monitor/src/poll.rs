@@ -27,6 +27,8 @@ pub(crate) enum Token {
     Input(u32),
     /// A session's client.
     Client(u32, u32),
+    /// A health check's connection.
+    Probe,
 }
 
 impl Token {
@@ -38,6 +40,7 @@ impl Token {
             Token::Output(session, stream) => (3, session, u32::from(stream.number())),
             Token::Input(session) => (4, session, 0),
             Token::Client(session, client) => (5, session, client),
+            Token::Probe => (6, 0, 0),
         };
         (kind << 60) | (u64::from(number) << DETAIL_BITS) | u64::from(detail)
     }
@@ -52,6 +55,7 @@ impl Token {
             3 => Token::Output(number, Stream::Stderr),
             4 => Token::Input(number),
             5 => Token::Client(number, detail),
+            6 => Token::Probe,
             _ => return None,
         })
     }
@@ -144,6 +148,7 @@ mod tests {
                 Token::Output(session, Stream::Stderr),
                 Token::Input(session),
                 Token::Client(session, detail),
+                Token::Probe,
             ];
             for token in tokens {
                 prop_assert_eq!(Token::unpack(token.pack()), Some(token));

@@ -8,7 +8,9 @@
 //! A monitor of an older or newer version must understand this: fields are only ever added, with defaults.
 
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::spec::{ContainerSpec, Process};
 use wharf_types::Kind;
@@ -26,6 +28,81 @@ pub struct MonitorSpec {
     pub open_stdin: bool,
     /// Close standard input when the first client that wrote to it goes away.
     pub stdin_once: bool,
+    /// How to find out whether the container is healthy, if at all.
+    #[serde(default)]
+    pub health: Option<HealthPlan>,
+}
+
+/// A health check and when to make it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HealthPlan {
+    /// What is done.
+    pub probe: Probe,
+    /// From the end of one check to the beginning of the next.
+    pub interval: Duration,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// How long after its start failures do not count, as long as no check has succeeded.
+    pub start_period: Duration,
+    /// The interval meanwhile.
+    pub start_interval: Duration,
+    /// After how many failures in a row the container is unhealthy.
+    pub retries: u32,
+}
+
+/// What a health check does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// Runs a process in the container: 0 is healthy.
+    Command(Box<Process>),
+    /// Connects to an address of the container's network.
+    Tcp(SocketAddr),
+    /// Asks for a page over HTTP at an address of the container's network: 200 to 399 is healthy.
+    Http {
+        /// Where to connect.
+        address: SocketAddr,
+        /// The `Host` header.
+        host: String,
+        /// Path and query.
+        path: String,
+    },
+}
+
+/// How healthy a container is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// In one word.
+    pub status: HealthStatus,
+    /// Failures in a row.
+    pub failing_streak: u32,
+    /// The last five checks, the oldest first.
+    pub log: Vec<Checked>,
+}
+
+/// How healthy a container is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// No check has succeeded yet, and not enough have failed.
+    Starting,
+    /// The last checks succeeded.
+    Healthy,
+    /// As many in a row failed as the plan allows.
+    Unhealthy,
+}
+
+/// One health check that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// When it began, RFC 3339 with nanoseconds.
+    pub start: String,
+    /// When it ended.
+    pub end: String,
+    /// 0 is healthy; -1 for one that could not be made or took too long.
+    pub exit_code: i32,
+    /// What it wrote, at most some KiB, or why it failed.
+    pub output: String,
 }
 
 /// Where the container's output goes.
@@ -108,6 +185,8 @@ pub enum Request {
         /// Width in characters.
         columns: u16,
     },
+    /// Freeze the container's processes, or let them go on; no health check is made meanwhile. Answered by [`Reply::Done`].
+    Freeze(bool),
 }
 
 /// From the monitor to the engine.
@@ -170,6 +249,8 @@ pub enum Event {
         /// An exec's id; `None` is the container's first process.
         exec: Option<String>,
     },
+    /// A health check was made; also the first thing that a new subscriber is told, if there are such checks.
+    Health(Health),
 }
 
 /// How a container ended.

@@ -1,13 +1,14 @@
 //! What an engine may ask of a running container's monitor.
 
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use wharf_runtime::spec::Process;
 use wharf_runtime::{Stdio, exec};
 use wharf_types::{Error, Result};
 
 use crate::monitor::Monitor;
-use crate::protocol::{Reply, Request, Status, Streams};
+use crate::protocol::{Event, Reply, Request, Status, Streams};
 use crate::session::{Ends, Session};
 use crate::start::{FIRST, now};
 use crate::stdio;
@@ -27,6 +28,9 @@ impl Monitor {
             Request::Status => Ok(Reply::Status(self.status())),
             Request::Subscribe => {
                 self.events.subscribe(&mut self.connections[index]);
+                if let Some(checker) = &self.health {
+                    self.connections[index].reply(Reply::Event(Event::Health(checker.health().clone())));
+                }
                 Ok(Reply::Done)
             }
             Request::Attach(streams) => {
@@ -39,7 +43,15 @@ impl Monitor {
             Request::Resize { exec, rows, columns } => {
                 self.session_of(exec.as_deref())?.resize(rows, columns).map(|()| Reply::Done)
             }
+            Request::Freeze(frozen) => self.freeze(frozen).map(|()| Reply::Done),
         }
+    }
+
+    /// Nothing can be started in a frozen cgroup, so the health check has to know.
+    fn freeze(&mut self, frozen: bool) -> Result<()> {
+        if frozen { self.container.cgroup.freeze() } else { self.container.cgroup.thaw() }?;
+        self.health.iter_mut().for_each(|checker| checker.suspend(frozen, Instant::now()));
+        Ok(())
     }
 
     fn status(&self) -> Status {
@@ -80,7 +92,7 @@ impl Monitor {
         Ok(Reply::Started { pid, started_at })
     }
 
-    fn launch(&self, process: &Process, streams: Option<&Streams>) -> Result<Session> {
+    pub(crate) fn launch(&self, process: &Process, streams: Option<&Streams>) -> Result<Session> {
         let init = self.first().ok_or_else(|| Error::conflict("the container has ended"))?.pidfd();
         let stdin = streams.is_some_and(|streams| streams.stdin);
         let (stdio, pipes) = match process.tty {

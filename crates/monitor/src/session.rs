@@ -49,6 +49,31 @@ pub(crate) struct Session {
     poll: Poll,
     /// The log, for the first process.
     pub log: Option<LogFile>,
+    /// What it wrote, as far as there is room: for a health check.
+    pub capture: Option<Capture>,
+}
+
+/// How many bytes of a health check's output are kept.
+const CAPTURED: usize = 4096;
+
+/// The beginning of a process's output.
+#[derive(Debug, Default)]
+pub(crate) struct Capture {
+    bytes: Vec<u8>,
+    cut: bool,
+}
+
+impl Capture {
+    fn add(&mut self, bytes: &[u8]) {
+        let room = (CAPTURED - self.bytes.len()).min(bytes.len());
+        self.bytes.extend_from_slice(&bytes[..room]);
+        self.cut |= room < bytes.len();
+    }
+
+    /// As text, with dots for what had no room.
+    pub(crate) fn text(&self) -> String {
+        format!("{}{}", String::from_utf8_lossy(&self.bytes), if self.cut { "..." } else { "" })
+    }
 }
 
 impl Session {
@@ -72,6 +97,7 @@ impl Session {
             next_client: 0,
             poll: poll.clone(),
             log: None,
+            capture: None,
         };
         session.rearm();
         Ok(session)
@@ -102,6 +128,7 @@ impl Session {
             Ok(count) if count > 0 => {
                 let bytes = &scratch[..count];
                 self.clients.iter_mut().for_each(|client| client.output(stream, bytes));
+                self.capture.iter_mut().for_each(|capture| capture.add(bytes));
                 if let Some(log) = &mut self.log {
                     log.append(stream, bytes, &Timestamp::now().to_string());
                 }

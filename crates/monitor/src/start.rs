@@ -11,7 +11,7 @@ use wharf_types::{Error, Result, ResultExt};
 
 use crate::log::LogFile;
 use crate::poll::Poll;
-use crate::protocol::{MonitorSpec, Streams};
+use crate::protocol::{HealthPlan, MonitorSpec, Streams};
 use crate::session::{Ends, Session};
 use crate::stdio;
 
@@ -32,6 +32,8 @@ pub(crate) struct Running {
     pub started_at: String,
     /// Whether it has a PID namespace of its own.
     pub own_pids: bool,
+    /// How to find out whether it is healthy.
+    pub health: Option<HealthPlan>,
 }
 
 /// Starts the container. The clients are attached before its program runs, so that they see all of its output.
@@ -55,7 +57,7 @@ pub(crate) fn start(poll: &Poll, mut spec: MonitorSpec, clients: Vec<(OwnedFd, S
     session.log = log;
     clients.into_iter().for_each(|(socket, streams)| session.attach(socket, streams));
     let own_pids = spec.container.namespaces.pid == Namespace::New;
-    Ok(Running { session, sandbox, cgroup, mounts, started_at: now(), own_pids })
+    Ok(Running { session, sandbox, cgroup, mounts, started_at: now(), own_pids, health: spec.health })
 }
 
 /// The present time, RFC 3339 with nanoseconds.

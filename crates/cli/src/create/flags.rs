@@ -121,6 +121,9 @@ pub struct ContainerFlags {
     /// Command that finds out whether the container is well
     #[arg(long)]
     pub health_cmd: Option<String>,
+    /// Page that must answer with 200 to 399 (http://[IP][:PORT]/PATH); asked for without a process
+    #[arg(long, value_name = "URL", conflicts_with_all = ["health_cmd", "health_tcp"])]
+    pub health_http: Option<String>,
     /// Time between two checks (ms, s, m, h)
     #[arg(long, value_name = "duration", default_value = "0s", hide_default_value = true, value_parser = time::duration)]
     pub health_interval: i64,
@@ -133,6 +136,9 @@ pub struct ContainerFlags {
     /// Time to start, in which failures do not count
     #[arg(long, value_name = "duration", default_value = "0s", hide_default_value = true, value_parser = time::duration)]
     pub health_start_period: i64,
+    /// Port that must take connections ([IP:]PORT); tried without a process
+    #[arg(long, value_name = "PORT", conflicts_with = "health_cmd")]
+    pub health_tcp: Option<String>,
     /// Time that one check may take
     #[arg(long, value_name = "duration", default_value = "0s", hide_default_value = true, value_parser = time::duration)]
     pub health_timeout: i64,
@@ -250,6 +256,9 @@ pub struct ContainerFlags {
     /// When to start again: no, always, unless-stopped, on-failure[:MAX]
     #[arg(long, default_value = "no", hide_default_value = true)]
     pub restart: String,
+    /// End the container when it is unhealthy, and start it again whatever --restart says
+    #[arg(long)]
+    pub restart_on_unhealthy: bool,
     /// Remove the container and its anonymous volumes when it ends
     #[arg(long)]
     pub rm: bool,

@@ -9,6 +9,9 @@ use super::flags::ContainerFlags;
 use super::{host_config, networks};
 use crate::grammar::{env_file, port, volume};
 
+/// The label that the engine looks for.
+const RESTART_ON_UNHEALTHY: &str = "io.wharf.restart-on-unhealthy";
+
 /// Everything that `POST /containers/create` takes.
 #[derive(Debug)]
 pub struct Create {
@@ -142,6 +145,9 @@ fn labels(flags: &ContainerFlags) -> Result<Map<String, String>, String> {
         all.extend(env_file::labels_of_file(file)?);
     }
     all.extend(flags.label.iter().cloned());
+    if flags.restart_on_unhealthy {
+        all.push(format!("{RESTART_ON_UNHEALTHY}=true"));
+    }
     Ok(all.iter().map(|text| pair(text)).collect())
 }
 
@@ -152,14 +158,14 @@ pub(super) fn pair(text: &str) -> (String, String) {
 }
 
 fn health(flags: &ContainerFlags) -> Result<Option<HealthConfig>, String> {
-    let command = flags.health_cmd.as_deref().unwrap_or_default();
+    let test = health_test(flags);
     let times = [
         ("interval", flags.health_interval),
         ("timeout", flags.health_timeout),
         ("start-period", flags.health_start_period),
         ("start-interval", flags.health_start_interval),
     ];
-    let changed = !command.is_empty() || flags.health_retries != 0 || times.iter().any(|(_, time)| *time != 0);
+    let changed = !test.is_empty() || flags.health_retries != 0 || times.iter().any(|(_, time)| *time != 0);
     if flags.no_healthcheck {
         if changed {
             return Err("--no-healthcheck conflicts with --health-* options".into());
@@ -175,7 +181,6 @@ fn health(flags: &ContainerFlags) -> Result<Option<HealthConfig>, String> {
     if flags.health_retries < 0 {
         return Err("--health-retries cannot be negative".into());
     }
-    let test = if command.is_empty() { vec![] } else { vec!["CMD-SHELL".to_owned(), command.to_owned()] };
     Ok(Some(HealthConfig {
         test,
         interval: flags.health_interval,
@@ -184,4 +189,11 @@ fn health(flags: &ContainerFlags) -> Result<Option<HealthConfig>, String> {
         start_interval: flags.health_start_interval,
         retries: flags.health_retries,
     }))
+}
+
+fn health_test(flags: &ContainerFlags) -> Vec<String> {
+    let kinds =
+        [("CMD-SHELL", &flags.health_cmd), ("WHARF-TCP", &flags.health_tcp), ("WHARF-HTTP", &flags.health_http)];
+    let given = kinds.into_iter().find_map(|(kind, value)| Some((kind, value.as_deref().filter(|v| !v.is_empty())?)));
+    given.map_or_else(Vec::new, |(kind, value)| vec![kind.to_owned(), value.to_owned()])
 }

@@ -15,7 +15,7 @@ use wharf_sys::path::open_in_root;
 use wharf_types::{Error, Result, ResultExt};
 
 use super::Containers;
-use super::owner::Snapshot;
+use super::snapshot::Snapshot;
 
 /// A path in a container, taken apart: the folder, opened, and the name in it.
 struct Place {

@@ -12,7 +12,7 @@ use wharf_types::{Error, Result, ResultExt};
 
 use super::Containers;
 use super::directory::Entry;
-use super::owner::Request;
+use super::request::Request;
 
 /// Keys by which a client leaves unless it asks for others: ctrl-p, ctrl-q.
 const DETACH_KEYS: [u8; 2] = [16, 17];

@@ -9,7 +9,7 @@ use wharf_storage::tar;
 use wharf_types::{Error, Result, ResultExt};
 
 use super::Containers;
-use super::owner::Request;
+use super::request::Request;
 
 impl Containers {
     /// Makes an image of what the container was made of and what it has written. With `pause` its processes stand still

@@ -10,11 +10,11 @@ use wharf_storage::Lease;
 use wharf_types::{Error, Id, Platform, Result, validate_name};
 
 use super::directory::Directory;
-use super::owner::Snapshot;
+use super::snapshot::Snapshot;
 use super::record::Record;
 use super::security::Security;
 use super::state::State;
-use super::{Containers, copy_up, limits, merge, mounts, rows, signal, spec};
+use super::{Containers, copy_up, health, limits, merge, mounts, rows, signal, spec};
 use crate::names;
 use crate::services::Services;
 use crate::store::Durability;
@@ -82,8 +82,7 @@ impl Containers {
         }
         services.images.hold(id, lease);
         let record = Arc::new(record);
-        let snapshot =
-            Snapshot { record: Arc::clone(&record), state: State::Created, exits: 0, restarts: 0, settled: true };
+        let snapshot = Snapshot::at_rest(Arc::clone(&record), State::Created, 0);
         self.adopt(snapshot, None);
         services.events.publish("container", "create", &id.to_string(), record.event_attributes());
         Ok(())
@@ -125,6 +124,7 @@ fn prepare(
     if !config.stop_signal.is_empty() {
         signal::parse(&config.stop_signal)?;
     }
+    health::check(&config)?;
     let mut host_config = request.host_config.unwrap_or_default();
     check_host(&host_config)?;
     resolve_references(services, directory, &mut host_config)?;

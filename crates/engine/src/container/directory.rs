@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{mpsc, oneshot, watch};
 use wharf_types::{Error, Id, Result};
 
-use super::owner::{Request, Snapshot};
+use super::request::Request;
+use super::snapshot::Snapshot;
 
 /// How many digits of a damaged container's id name it.
 const SHORT: usize = 12;
@@ -131,6 +132,14 @@ impl Directory {
     /// The damaged container with this id, name or beginning of an id.
     pub fn damaged(&self, name: &str) -> Option<Id> {
         self.read().damaged_by(name.strip_prefix('/').unwrap_or(name)).map(|(id, _)| id)
+    }
+
+    /// All damaged containers: id, name, and why they are set aside.
+    pub fn all_damaged(&self) -> Vec<(Id, String, String)> {
+        let tables = self.read();
+        let name_of = |id: &Id| tables.names.iter().find(|(_, other)| *other == id).map(|(name, _)| name.clone());
+        let damaged = tables.damaged.iter();
+        damaged.map(|(id, reason)| (*id, name_of(id).unwrap_or_default(), reason.chain())).collect()
     }
 
     /// Takes a container out.

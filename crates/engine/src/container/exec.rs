@@ -14,7 +14,7 @@ use wharf_types::{Error, Id, Result};
 use super::Containers;
 use super::attach::{AttachOptions, Connection, streams};
 use super::directory::Entry;
-use super::owner::{ExecRequest, Request};
+use super::request::{ExecRequest, Request};
 use super::record::Record;
 use super::security::Security;
 use super::spec;
@@ -217,7 +217,14 @@ impl Containers {
     }
 
     fn check_running(&self, entry: &Entry) -> Result<()> {
-        match entry.now().state.running() {
+        let state = entry.now().state;
+        if state.is_restarting() {
+            return Err(Error::conflict(format!(
+                "Container {} is restarting, wait until the container is running",
+                entry.id
+            )));
+        }
+        match state.running() {
             None => Err(Error::conflict(format!("container {} is not running", entry.id))),
             Some(running) if running.paused => {
                 Err(Error::conflict(format!("Container {} is paused, unpause the container before exec", entry.id)))
@@ -306,6 +313,11 @@ fn process(record: &Record, config: &ExecConfig) -> Result<Process> {
         selinux_label: security.selinux,
         ..Process::default()
     })
+}
+
+/// The process of a health check: as an exec of the container's own user would be.
+pub fn health_process(record: &Record, argv: Vec<String>) -> Result<Process> {
+    process(record, &ExecConfig { cmd: argv.into(), ..ExecConfig::default() })
 }
 
 fn split(cmd: &[String]) -> (String, Vec<String>) {

@@ -1,6 +1,7 @@
 //! From a record to a running process: network plan, files, monitor.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use wharf_monitor::Newborn;
 use wharf_monitor::protocol::Streams;
@@ -63,7 +64,7 @@ pub async fn start(
     intent.await?;
     let monitor = newborn.pid();
     let (started, handle, events) = newborn.start(&spec, clients).await?;
-    Ok((Live { pid: monitor, handle, events }, started.pid, started.started_at))
+    Ok((Live { pid: monitor, handle: Arc::new(handle), events }, started.pid, started.started_at))
 }
 
 /// Freezes or thaws a container's processes.

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use wharf_monitor::log::{Entry as LogEntry, Filter, Follower};
 use wharf_types::{Error, Result};
 
-use super::owner::Snapshot;
+use super::snapshot::Snapshot;
 use super::{Containers, spec};
 
 /// Which part of a log, and whether to wait for more.

@@ -12,6 +12,7 @@ mod create;
 mod directory;
 mod exec;
 mod files;
+mod health;
 mod launch;
 mod limits;
 mod logs;
@@ -19,10 +20,12 @@ mod merge;
 mod mounts;
 mod owner;
 mod record;
+mod request;
 mod restart;
 pub(crate) mod rows;
 mod security;
 mod signal;
+mod snapshot;
 mod spec;
 mod state;
 mod stats;
@@ -48,14 +51,16 @@ pub use attach::{AttachOptions, Connection, Ticket};
 pub use create::CreateOptions;
 pub use exec::ExecTicket;
 pub use logs::{LogOptions, LogRecord, LogStream};
-pub use owner::Snapshot;
 pub use record::Record;
+pub use snapshot::Snapshot;
 pub use state::State;
 pub use view::ListOptions;
 
 pub(crate) use directory::{Directory, Entry};
-pub(crate) use owner::{Live, Request};
-pub(crate) use teardown::{find_exit, lost, sweep};
+pub(crate) use health::starting as starting_health;
+pub(crate) use owner::{Live, connect_monitor};
+pub(crate) use request::Request;
+pub(crate) use teardown::{cut_off, find_exit, lost, sweep};
 
 /// How many wishes may wait for one owner.
 const QUEUE: usize = 64;
@@ -143,7 +148,7 @@ impl Containers {
     pub async fn stop(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
         let entry = self.directory.find(name)?;
         let snapshot = entry.now();
-        if snapshot.state.exited().is_some_and(|exited| exited.again) {
+        if snapshot.state.is_restarting() {
             // Between two runs: the next one is called off.
             return pass_on(&entry, SIGKILL).await.map(drop);
         }
@@ -266,7 +271,7 @@ impl Containers {
         let entry = self.directory.find(name)?;
         let (volumes, config) = (options.volumes, Arc::clone(&self.services.config));
         detach(async move {
-            if options.force && entry.now().state.is_live() {
+            if options.force && entry.now().is_up() {
                 kill_and_wait(&config, &entry).await?;
             }
             match entry.ask(|reply| Request::Remove { volumes, reply }).await {
@@ -288,7 +293,7 @@ impl Containers {
             let reached = |now: &Snapshot| match condition {
                 Condition::Removed => matches!(now.state, State::Removed { .. }),
                 Condition::NextExit => now.exits > exits || matches!(now.state, State::Removed { .. }),
-                Condition::NotRunning => !now.state.is_live(),
+                Condition::NotRunning => !now.is_up(),
             };
             let now = snapshot.wait_for(reached).await.map_err(|_| Error::unavailable("the engine is going down"))?;
             Ok(match &now.state {
@@ -306,7 +311,7 @@ impl Containers {
         for entry in self.directory.all() {
             let now = entry.now();
             let old_enough = until.iter().all(|limit| crate::time::unix(&now.record.created) < *limit);
-            if now.state.is_live() || !old_enough || !filters.match_labels(&now.record.config.labels) {
+            if now.is_up() || !old_enough || !filters.match_labels(&now.record.config.labels) {
                 continue;
             }
             let size = self.written_by(entry.id).await.unwrap_or(0);
@@ -339,23 +344,20 @@ impl Containers {
     pub(crate) fn start_at_boot(&self) {
         for entry in self.directory.all() {
             let now = entry.now();
-            let again = now.state.exited().is_some_and(|exited| exited.again);
-            let wanted = match now.record.restart_policy() {
-                record::RestartPolicy::Always => true,
-                // It ended while no engine ran, so nobody stopped it by hand.
-                record::RestartPolicy::UnlessStopped => again || now.exits > 0,
-                record::RestartPolicy::OnFailure { .. } => {
-                    again || now.exits > 0 && now.state.exited().is_some_and(|exited| exited.exit_code != 0)
-                }
-                record::RestartPolicy::No => false,
-            };
-            if wanted && now.state.exited().is_some() {
-                tokio::spawn(async move {
-                    if let Err(error) = entry.ask(Request::Start).await {
-                        tracing::warn!(container = %entry.id, error = %error.chain(), "not started again");
-                    }
-                });
+            if now.state.exited().is_none() {
+                continue;
             }
+            let always = matches!(now.record.restart_policy(), record::RestartPolicy::Always);
+            // It ended while no engine ran, so nobody stopped it by hand; or it was to be started again then.
+            let undecided = now.state.is_restarting() || now.exits > 0;
+            tokio::spawn(async move {
+                if undecided {
+                    // An owner that is gone has been removed.
+                    drop(entry.requests.send(Request::Reconsider).await);
+                } else if always && let Err(error) = entry.ask(Request::Start).await {
+                    tracing::warn!(container = %entry.id, error = %error.chain(), "not started again");
+                }
+            });
         }
     }
 

@@ -4,105 +4,36 @@
 //! [`Request`]; the owner handles one after the other and, in between, what the monitor reports. Waiting for a
 //! container to end is not the owner's business: those who wait watch the snapshot.
 
+mod ending;
+mod stuck;
+
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use wharf_monitor::handle::{Events as MonitorEvents, Handle};
-use wharf_monitor::protocol::{Event, Exit, Streams};
+use wharf_monitor::protocol::{Event, Streams};
 use wharf_network::plan::SandboxPlan;
-use wharf_runtime::spec::{Process, Resources};
+use wharf_runtime::spec::Resources;
 use wharf_types::{Error, Kind, Result};
 
 use super::record::Record;
+use super::request::{Edit, ExecRequest, Request};
 use super::restart::Restart;
+use super::snapshot::Snapshot;
 use super::state::{Exited, Running, State};
-use super::{launch, rows, teardown};
+use super::{MONITOR_PATIENCE, health, launch, rows, teardown};
 use crate::services::Services;
 use crate::store::Durability;
 
-/// What everyone may know about a container at any time, without asking its owner.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// What was asked for; replaced as a whole by rename and update.
-    pub record: Arc<Record>,
-    /// Where it is in its life.
-    pub state: State,
-    /// How many runs have ended since the engine knows it; tells one exit from the next.
-    pub exits: u64,
-    /// How often the restart policy has started it again.
-    pub restarts: u32,
-    /// Whether the last run's network, cgroup and monitor are gone, so that nothing of it is left in the kernel.
-    pub settled: bool,
-}
-
-/// A change that someone wants.
-pub enum Request {
-    /// Start it.
-    Start(oneshot::Sender<Result<()>>),
-    /// Send a signal to the first process. `stop` tells that the person wants it to end, so that no restart policy
-    /// brings it back.
-    Signal {
-        /// Signal number.
-        signal: i32,
-        /// Whether this is to end the container.
-        stop: bool,
-        /// Where the answer goes.
-        reply: oneshot::Sender<Result<()>>,
-    },
-    /// Freeze or thaw it.
-    Pause(bool, oneshot::Sender<Result<()>>),
-    /// Attach a client's connection; before the start it is kept until then.
-    Attach(Streams, OwnedFd, oneshot::Sender<Result<()>>),
-    /// Run a further process.
-    Exec(Box<ExecRequest>),
-    /// The ids of the execs that the monitor still knows as running.
-    RunningExecs(oneshot::Sender<Result<Vec<String>>>),
-    /// Set the terminal's size, of an exec or of the first process.
-    Resize {
-        /// An exec's id.
-        exec: Option<String>,
-        /// Height and width in characters.
-        size: (u16, u16),
-        /// Where the answer goes.
-        reply: oneshot::Sender<Result<()>>,
-    },
-    /// Replace the record with the one that this makes of it.
-    Edit(Edit, oneshot::Sender<Result<()>>),
-    /// Change the limits of the cgroup, if there is one.
-    Limit(Box<Resources>, oneshot::Sender<Result<()>>),
-    /// Remove it; it must have ended.
-    Remove {
-        /// With its anonymous volumes.
-        volumes: bool,
-        /// Where the answer goes.
-        reply: oneshot::Sender<Result<()>>,
-    },
-}
-
-/// Makes the record that replaces the present one.
-pub type Edit = Box<dyn FnOnce(&Record) -> Result<Record> + Send>;
-
-/// A further process to run in the container.
-pub struct ExecRequest {
-    /// The exec's id.
-    pub id: String,
-    /// The process.
-    pub process: Process,
-    /// The client's streams and connection; `None` when detached.
-    pub client: Option<(OwnedFd, Streams)>,
-    /// Where the process id goes.
-    pub reply: oneshot::Sender<Result<i32>>,
-}
+pub use stuck::connect as connect_monitor;
 
 /// What an owner tells about execs; the exec registry listens.
 pub type ExecEnded = Arc<dyn Fn(&str, i32) + Send + Sync>;
 
 /// How often a start is tried with other ports, where the choice is the engine's.
 const PORT_ATTEMPTS: usize = 3;
-/// How long a monitor may take to clear the network and the cgroup after its container's end.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The owner itself; see the module.
 pub struct Owner {
@@ -114,6 +45,8 @@ pub struct Owner {
     last_monitor: Option<i32>,
     waiting_clients: Vec<(OwnedFd, Streams)>,
     restart: Restart,
+    /// It became unhealthy and was asked to end, in order to start again; when to kill it if it does not.
+    replacing: Option<Option<Instant>>,
     on_exec_end: ExecEnded,
 }
 
@@ -132,7 +65,7 @@ pub struct Live {
     /// The monitor's process id.
     pub pid: i32,
     /// For requests.
-    pub handle: Handle,
+    pub handle: Arc<Handle>,
     /// What it reports; ends with the monitor.
     pub events: MonitorEvents,
 }
@@ -146,17 +79,18 @@ impl Owner {
         monitor: Option<Live>,
         on_exec_end: ExecEnded,
     ) -> Self {
-        let restart = Restart::new(&snapshot.borrow().record);
+        let restart = Restart::new(&snapshot.borrow().record, snapshot.borrow().restarts);
         let sandbox = snapshot.borrow().state.sandbox().cloned();
         let run = sandbox.map(|sandbox| Run { monitor, sandbox, tidy: false });
         Self {
             services,
             snapshot,
             requests,
+            last_monitor: run.as_ref().and_then(|run| run.monitor.as_ref()).map(|live| live.pid),
             run,
-            last_monitor: None,
             waiting_clients: Vec::new(),
             restart,
+            replacing: None,
             on_exec_end,
         }
     }
@@ -171,6 +105,8 @@ impl Owner {
                 },
                 event = next_event(&mut self.run) => self.on_monitor(event).await,
                 () = self.restart.due() => self.start_again().await,
+                () = until(self.replacing) => self.kill_unhealthy().await,
+                found = stuck::monitor_back(&self.services, &self.snapshot) => self.on_found(found).await,
             }
         }
     }
@@ -178,11 +114,12 @@ impl Owner {
     async fn handle(&mut self, request: Request) {
         match request {
             Request::Start(reply) => answer(reply, self.start_by_hand().await),
+            Request::Reconsider => self.reconsider(),
             Request::Signal { signal, stop, reply } => answer(reply, self.signal(signal, stop).await),
             Request::Pause(paused, reply) => answer(reply, self.pause(paused).await),
             Request::Attach(streams, client, reply) => answer(reply, self.attach(streams, client).await),
-            Request::Exec(exec) => self.exec(*exec).await,
-            Request::RunningExecs(reply) => answer(reply, self.running_execs().await),
+            Request::Exec(exec) => self.exec(*exec),
+            Request::RunningExecs(reply) => self.running_execs(reply),
             Request::Resize { exec, size, reply } => answer(reply, self.resize(exec, size).await),
             Request::Edit(edit, reply) => answer(reply, self.edit(edit).await),
             Request::Limit(resources, reply) => answer(reply, self.limit(*resources).await),
@@ -195,7 +132,17 @@ impl Owner {
             return Err(Error::not_modified("the container is already running"));
         }
         self.restart.forgive();
+        self.publish_with(|snapshot| snapshot.restarts = 0);
         self.start().await
+    }
+
+    /// What ended while no engine ran starts again if its policy wants that.
+    fn reconsider(&mut self) {
+        if let State::Exited(exited) = self.state() {
+            self.restart.ended(exited.exit_code, exited.again);
+            self.publish(State::Exited(Exited { again: self.restart.is_due(), ..exited }), |_| ());
+            self.save_later();
+        }
     }
 
     /// Waits out the last run's end, then makes a new monitor with a new sandbox.
@@ -243,7 +190,8 @@ impl Owner {
             run.monitor = Some(live);
         }
         let running = Running { pid, started_at, paused: false, sandbox };
-        self.publish(State::Running(running), |snapshot| snapshot.settled = false);
+        let health = record.has_health_check().then(|| Arc::new(health::starting()));
+        self.publish(State::Running(running), |snapshot| (snapshot.settled, snapshot.health) = (false, health));
         Ok(())
     }
 
@@ -265,7 +213,11 @@ impl Owner {
         self.publish_with(|snapshot| snapshot.restarts += 1);
         if let Err(error) = self.start().await {
             tracing::warn!(container = %self.record().id, error = %error.chain(), "restart failed");
-            self.restart.ended(self.state().exited().map_or(1, |exited| exited.exit_code));
+            self.restart.ended(self.state().exited().map_or(1, |exited| exited.exit_code), false);
+            if let State::Exited(exited) = self.state() {
+                self.publish(State::Exited(Exited { again: self.restart.is_due(), ..exited }), |_| ());
+                self.save_later();
+            }
         }
     }
 
@@ -274,13 +226,20 @@ impl Owner {
             self.restart.stopped_by_hand();
             self.plan_no_restart();
         }
-        self.live()?.handle.signal(None, signal).await?;
+        self.send_signal(signal).await?;
         self.tell("kill", [("signal".to_owned(), signal.to_string())]);
         // A frozen process takes no signal; with version 1 of cgroups not even SIGKILL.
         if stop && self.running().is_ok_and(|running| running.paused) {
             self.pause(false).await?;
         }
         Ok(())
+    }
+
+    /// A monitor that is stopped must not hold up the queue for long.
+    async fn send_signal(&self, signal: i32) -> Result<()> {
+        let handle = Arc::clone(&self.live()?.handle);
+        let sent = tokio::time::timeout(MONITOR_PATIENCE, handle.signal(None, signal)).await;
+        sent.unwrap_or_else(|_| Err(Error::unavailable("the container's monitor does not answer")))
     }
 
     /// It was to start again, and someone wants it to stay down.
@@ -300,7 +259,14 @@ impl Owner {
             let word = if paused { "already paused" } else { "not paused" };
             return Err(Error::conflict(format!("Container {} is {word}", record.id)));
         }
-        launch::freeze(&self.services, &record, paused).await?;
+        let frozen = self.live()?.handle.freeze(paused).await;
+        match frozen {
+            // A monitor of an older version.
+            Err(error) if error.kind() == Kind::NotImplemented => {
+                launch::freeze(&self.services, &record, paused).await?;
+            }
+            other => other?,
+        }
         running.paused = paused;
         self.enter(State::Running(running), Durability::Crash).await?;
         self.tell(if paused { "pause" } else { "unpause" }, []);
@@ -312,22 +278,39 @@ impl Owner {
         if let Ok(live) = self.live() {
             return live.handle.attach(client, streams).await;
         }
+        if self.state().is_live() {
+            return Err(self.not_answering());
+        }
         self.waiting_clients.push((client, streams));
         Ok(())
     }
 
-    async fn exec(&mut self, request: ExecRequest) {
+    /// Goes on beside the queue: what a process needs to start, and a monitor that does not answer, hold up nobody else.
+    fn exec(&mut self, request: ExecRequest) {
         let ExecRequest { id, process, client, reply } = request;
-        let started = match self.running_unpaused() {
-            Ok(live) => live.handle.exec(&id, process, client).await.map(|started| started.pid),
-            Err(error) => Err(error),
-        };
-        answer(reply, started);
+        match self.running_unpaused() {
+            Ok(live) => {
+                let handle = Arc::clone(&live.handle);
+                tokio::spawn(async move {
+                    let started = handle.exec(&id, process, client).await;
+                    answer(reply, started.map(|started| started.pid));
+                });
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
     }
 
-    async fn running_execs(&self) -> Result<Vec<String>> {
-        let status = self.live()?.handle.status().await?;
-        Ok(status.execs.into_iter().map(|(id, _)| id).collect())
+    fn running_execs(&self, reply: oneshot::Sender<Result<Vec<String>>>) {
+        match self.live() {
+            Ok(live) => {
+                let handle = Arc::clone(&live.handle);
+                tokio::spawn(async move {
+                    let status = handle.status().await;
+                    answer(reply, status.map(|status| status.execs.into_iter().map(|(id, _)| id).collect()));
+                });
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
     }
 
     async fn resize(&mut self, exec: Option<String>, (rows, columns): (u16, u16)) -> Result<()> {
@@ -361,6 +344,13 @@ impl Owner {
             ))
             .with_hint("add -f to stop and remove it at once"));
         }
+        if state.is_restarting() {
+            let id = self.record().id;
+            return Err(Error::conflict(format!(
+                "cannot remove container \"{id}\": container is restarting: stop the container before removing or force remove"
+            ))
+            .with_hint("add -f to stop and remove it at once"));
+        }
         self.settle().await;
         let exit_code = state.exited().map_or(0, |exited| exited.exit_code);
         teardown::remove(&self.services, &self.record(), volumes).await?;
@@ -368,91 +358,6 @@ impl Owner {
         self.tell("destroy", []);
         self.publish(State::Removed { exit_code }, |_| ());
         Ok(())
-    }
-
-    async fn on_monitor(&mut self, event: Option<Event>) {
-        match event {
-            Some(Event::Exited(exit)) => self.on_exit(&exit).await,
-            Some(Event::ExecExited { id, code }) => (self.on_exec_end)(&id, code),
-            Some(Event::Detached { .. }) => self.tell("detach", []),
-            None => self.on_monitor_gone().await,
-        }
-    }
-
-    async fn on_exit(&mut self, exit: &Exit) {
-        let State::Running(running) = self.state() else { return };
-        let mut attributes = vec![("exitCode".to_owned(), exit.code.to_string())];
-        if let Ok(duration) = crate::time::between(&running.started_at, &exit.finished_at) {
-            attributes.push(("execDuration".to_owned(), duration.as_secs().to_string()));
-        }
-        if exit.oom_killed {
-            self.tell("oom", []);
-        }
-        if let Some(run) = &mut self.run {
-            run.tidy = exit.problems.is_empty();
-        }
-        self.restart.ended(exit.code);
-        let exited = Exited { again: self.restart.is_due(), ..running.exited(exit) };
-        self.publish(State::Exited(exited), |snapshot| snapshot.exits += 1);
-        self.tell("die", attributes);
-        if self.record().auto_remove() && !self.restart.is_due() {
-            self.remove_by_itself().await;
-        } else {
-            self.save_later();
-        }
-    }
-
-    async fn remove_by_itself(&mut self) {
-        if let Err(error) = self.remove(true).await {
-            tracing::error!(container = %self.record().id, error = %error.chain(), "cannot remove the ended container");
-        }
-    }
-
-    /// The connection closed: after an exit all is well, otherwise the monitor was killed.
-    async fn on_monitor_gone(&mut self) {
-        if let Some(run) = &mut self.run {
-            run.monitor = None;
-        }
-        if self.state().is_live() {
-            let record = self.record();
-            tracing::error!(container = %record.id, "the monitor is gone; cleaning up behind it");
-            self.sweep().await;
-            self.on_exit(&teardown::lost()).await;
-        } else {
-            self.sweep().await;
-        }
-    }
-
-    /// Waits until the last run's monitor has cleared the kernel of it; clears it ourselves if it does not.
-    async fn settle(&mut self) {
-        if let Some(mut live) = self.run.as_mut().and_then(|run| run.monitor.take()) {
-            let on_exec_end = Arc::clone(&self.on_exec_end);
-            let drain = async {
-                while let Ok(Some(event)) = live.events.next().await {
-                    if let Event::ExecExited { id, code } = event {
-                        on_exec_end(&id, code);
-                    }
-                }
-            };
-            if tokio::time::timeout(SETTLE_TIMEOUT, drain).await.is_err() {
-                tracing::warn!(container = %self.record().id, "the monitor does not end; killing it");
-                teardown::kill_monitor(live.pid, &self.services.config.monitor_dir(self.record().id));
-            }
-        }
-        self.sweep().await;
-    }
-
-    /// Makes sure that nothing of the last run is left, whoever took it down, and gives back what it held.
-    async fn sweep(&mut self) {
-        let Some(run) = self.run.take() else { return };
-        let record = self.record();
-        if !run.tidy {
-            for problem in teardown::sweep(&self.services, &record, Some(&run.sandbox)).await {
-                tracing::warn!(container = %record.id, problem = %problem.chain(), "left over after the container's end");
-            }
-        }
-        self.services.networks.release(record.id);
-        self.publish_with(|snapshot| snapshot.settled = true);
     }
 
     fn record(&self) -> Arc<Record> {
@@ -472,7 +377,14 @@ impl Owner {
         if !self.state().is_live() {
             return Err(not_running());
         }
-        self.run.as_ref().and_then(|run| run.monitor.as_ref()).ok_or_else(not_running)
+        self.run.as_ref().and_then(|run| run.monitor.as_ref()).ok_or_else(|| self.not_answering())
+    }
+
+    fn not_answering(&self) -> Error {
+        let stuck = self.snapshot.borrow().stuck.clone();
+        let why = stuck.unwrap_or_else(|| "its monitor is gone".into());
+        Error::unavailable(format!("container {} cannot be reached: {why}", self.record().id.short()))
+            .with_hint("look for a process named wharf-monitor that is stopped; 'wharf rm -f' removes the container")
     }
 
     fn running(&self) -> Result<Running> {
@@ -542,6 +454,14 @@ fn exit_code_of_failed_start(error: &Error) -> u8 {
     match error.kind() {
         Kind::CommandNotFound | Kind::CommandNotExecutable => error.kind().start_exit_code(),
         _ => 128,
+    }
+}
+
+/// Returns at that time; never, where there is none.
+async fn until(time: Option<Option<Instant>>) {
+    match time.flatten() {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

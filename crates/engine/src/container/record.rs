@@ -114,6 +114,12 @@ impl Record {
         }
     }
 
+    /// Whether its health is checked.
+    pub fn has_health_check(&self) -> bool {
+        let test = self.config.healthcheck.as_ref().and_then(|health| health.test.first());
+        test.is_some_and(|kind| kind != "NONE")
+    }
+
     /// Program and arguments.
     pub fn argv(&self) -> Vec<String> {
         self.config.entrypoint.iter().chain(self.config.cmd.iter()).cloned().collect()

@@ -1,6 +1,17 @@
 //! Restart policies: whether and when a container that ended starts again.
 //!
 //! The policy alone, without effects: the owner asks it and carries it out.
+//!
+//! ```text
+//!                 start                    the run ends, and the policy says again
+//!  ┌──────┐ ─────────────────► ┌───────┐ ──────────────────────────────────────► ┌─────────┐
+//!  │ Idle │                    │ Armed │                                          │ Planned │
+//!  └──────┘ ◄───────────────── └───────┘ ◄────────────────────────────────────── └─────────┘
+//!      ▲     stop by hand, or            the delay has passed: start                  │
+//!      │     the policy says no                                                       │
+//!      └──────────────────────────────────────────────────────────────────────────────┘
+//!                                    stop by hand
+//! ```
 
 use std::time::Duration;
 
@@ -19,24 +30,27 @@ const LONG_RUN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Restart {
     policy: RestartPolicy,
-    delay: Duration,
+    phase: Phase,
+    /// How often it was started again since a person started it.
     attempts: u32,
-    stopped: bool,
-    started: Instant,
-    due: Option<Instant>,
+}
+
+/// See the module's diagram.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// Nothing is planned: a person stopped it, or the policy has given up.
+    Idle,
+    /// It runs, or may, since then; should it end, the next start waits for `delay`.
+    Armed { since: Instant, delay: Duration },
+    /// It ended and is started again then.
+    Planned { at: Instant, delay: Duration },
 }
 
 impl Restart {
-    /// The decider for a container as it was created.
-    pub fn new(record: &Record) -> Self {
-        Self {
-            policy: record.restart_policy(),
-            delay: FIRST_DELAY,
-            attempts: 0,
-            stopped: false,
-            started: Instant::now(),
-            due: None,
-        }
+    /// The decider for a container as it was created, which was started again so many times already.
+    pub fn new(record: &Record, attempts: u32) -> Self {
+        let phase = Phase::Armed { since: Instant::now(), delay: FIRST_DELAY };
+        Self { policy: record.restart_policy(), phase, attempts }
     }
 
     /// Takes over a changed policy.
@@ -46,48 +60,43 @@ impl Restart {
 
     /// A person starts it: what was held against it is forgotten.
     pub fn forgive(&mut self) {
-        (self.delay, self.attempts, self.stopped, self.due) = (FIRST_DELAY, 0, false, None);
-        self.started = Instant::now();
+        self.attempts = 0;
+        self.phase = Phase::Armed { since: Instant::now(), delay: FIRST_DELAY };
     }
 
     /// A person wants it to end: it is not started again by itself.
     pub fn stopped_by_hand(&mut self) {
-        (self.stopped, self.due) = (true, None);
+        self.phase = Phase::Idle;
     }
 
-    /// A run ended with this exit code.
-    pub fn ended(&mut self, exit_code: i32) {
-        let again = !self.stopped
-            && match self.policy {
+    /// A run ended with this exit code. `regardless`: it was ended in order to be started again, whatever the policy.
+    pub fn ended(&mut self, exit_code: i32, regardless: bool) {
+        let Phase::Armed { since, delay } = self.phase else { return };
+        let again = regardless
+            || match self.policy {
                 RestartPolicy::No => false,
                 RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
                 RestartPolicy::OnFailure { most } => exit_code != 0 && (most == 0 || self.attempts < most),
             };
         if !again {
-            self.due = None;
+            self.phase = Phase::Idle;
             return;
         }
-        if self.started.elapsed() >= LONG_RUN {
-            self.delay = FIRST_DELAY;
-        }
-        self.due = Some(Instant::now() + self.delay);
-        self.delay = (self.delay * 2).min(LONGEST_DELAY);
+        let delay = if since.elapsed() >= LONG_RUN { FIRST_DELAY } else { delay };
+        self.phase = Phase::Planned { at: Instant::now() + delay, delay: (delay * 2).min(LONGEST_DELAY) };
         self.attempts += 1;
     }
 
     /// Whether a start is planned.
     pub fn is_due(&self) -> bool {
-        self.due.is_some()
+        matches!(self.phase, Phase::Planned { .. })
     }
 
     /// Returns when the planned start is due; never, where none is planned.
     pub async fn due(&mut self) {
-        match self.due {
-            Some(when) => tokio::time::sleep_until(when).await,
-            None => std::future::pending().await,
-        }
-        self.due = None;
-        self.started = Instant::now();
+        let Phase::Planned { at, delay } = self.phase else { return std::future::pending().await };
+        tokio::time::sleep_until(at).await;
+        self.phase = Phase::Armed { since: Instant::now(), delay };
     }
 }
 
@@ -96,8 +105,7 @@ mod tests {
     use super::*;
 
     fn with(policy: RestartPolicy) -> Restart {
-        let now = Instant::now();
-        Restart { policy, delay: FIRST_DELAY, attempts: 0, stopped: false, started: now, due: None }
+        Restart { policy, phase: Phase::Armed { since: Instant::now(), delay: FIRST_DELAY }, attempts: 0 }
     }
 
     #[tokio::test(start_paused = true)]
@@ -105,13 +113,13 @@ mod tests {
         let mut restart = with(RestartPolicy::Always);
         let begin = Instant::now();
         for _ in 0..3 {
-            restart.ended(0);
+            restart.ended(0, false);
             restart.due().await;
         }
         assert_eq!(begin.elapsed().as_millis(), 100 + 200 + 400);
         tokio::time::sleep(LONG_RUN).await;
         let begin = Instant::now();
-        restart.ended(0);
+        restart.ended(0, false);
         restart.due().await;
         assert_eq!(begin.elapsed().as_millis(), 100);
     }
@@ -126,10 +134,10 @@ mod tests {
             (RestartPolicy::OnFailure { most: 0 }, 1, true),
         ] {
             let mut restart = with(policy);
-            restart.ended(code);
+            restart.ended(code, false);
             assert_eq!(restart.is_due(), again, "{policy:?} {code}");
             restart.stopped_by_hand();
-            restart.ended(code);
+            restart.ended(code, true);
             assert!(!restart.is_due(), "{policy:?} after a stop by hand");
         }
     }
@@ -138,8 +146,18 @@ mod tests {
     async fn on_failure_gives_up_after_the_agreed_attempts() {
         let mut restart = with(RestartPolicy::OnFailure { most: 2 });
         for expected in [true, true, false] {
-            restart.ended(1);
+            restart.ended(1, false);
             assert_eq!(restart.is_due(), expected);
+            if expected {
+                restart.due().await;
+            }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unhealthy_container_comes_back_whatever_its_policy() {
+        let mut restart = with(RestartPolicy::No);
+        restart.ended(143, true);
+        assert!(restart.is_due());
     }
 }

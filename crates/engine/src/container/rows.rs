@@ -1,9 +1,10 @@
 //! Containers in the state database.
 
 use rusqlite::Savepoint;
+use serde::{Deserialize, Serialize};
 use wharf_types::{Error, Id, Result};
 
-use super::owner::Snapshot;
+use super::snapshot::Snapshot;
 use super::record::Record;
 use super::state::State;
 use crate::store::{Durability, Store};
@@ -14,14 +15,31 @@ pub struct Row {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Record and state, or why they cannot be read.
-    pub content: Result<(Record, State)>,
+    /// What is known of it, or why that cannot be read.
+    pub content: Result<(Record, Stored)>,
+}
+
+/// What the column of the state holds.
+#[derive(Debug, Serialize)]
+pub struct Stored {
+    /// Where it is in its life.
+    pub state: State,
+    /// How often its restart policy has started it again.
+    pub restarts: u32,
+}
+
+/// What it may hold: rows of the first versions have the state alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Readable {
+    Whole { state: State, #[serde(default)] restarts: u32 },
+    Bare(State),
 }
 
 /// Writes a new container; the name must be free.
 pub async fn insert(store: &Store, record: &Record, durability: Durability) -> Result<()> {
     let (id, name) = (record.id.to_string(), record.name.clone());
-    let (record, state) = (crate::json::write(record)?, crate::json::write(&State::Created)?);
+    let (record, state) = (crate::json::write(record)?, crate::json::write(&Stored { state: State::Created, restarts: 0 })?);
     let write = move |s: &Savepoint<'_>| {
         s.prepare_cached("INSERT INTO container VALUES (?1, ?2, ?3, ?4)")?.execute((id, name, record, state)).map(drop)
     };
@@ -35,7 +53,7 @@ pub fn update(
     durability: Durability,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
     let (id, name) = (snapshot.record.id.to_string(), snapshot.record.name.clone());
-    let documents = crate::json::write(&*snapshot.record).and_then(|r| Ok((r, crate::json::write(&snapshot.state)?)));
+    let documents = crate::json::write(&*snapshot.record).and_then(|r| Ok((r, crate::json::write(&stored(snapshot))?)));
     let written = documents.map(|(record, state)| {
         store.write(durability, move |s: &Savepoint<'_>| {
             let statement = "UPDATE container SET name = ?2, record = ?3, state = ?4 WHERE id = ?1";
@@ -52,7 +70,7 @@ pub fn update_state(
     durability: Durability,
 ) -> impl Future<Output = Result<()>> + Send + use<> {
     let id = snapshot.record.id.to_string();
-    let written = crate::json::write(&snapshot.state).map(|state| {
+    let written = crate::json::write(&stored(snapshot)).map(|state| {
         store.write(durability, move |s: &Savepoint<'_>| {
             s.prepare_cached("UPDATE container SET state = ?2 WHERE id = ?1")?.execute((id, state)).map(drop)
         })
@@ -78,7 +96,31 @@ pub async fn load(store: &Store) -> Result<Vec<Row>> {
     Ok(rows.into_iter().map(|(id, name, record, state)| Row { content: parse(&record, &state), id, name }).collect())
 }
 
-fn parse(record: &str, state: &str) -> Result<(Record, State)> {
+fn stored(snapshot: &Snapshot) -> Stored {
+    Stored { state: snapshot.state.clone(), restarts: snapshot.restarts }
+}
+
+fn parse(record: &str, state: &str) -> Result<(Record, Stored)> {
     let damaged = |error| Error::corrupt("its row in the state database is damaged").caused_by(error);
-    Ok((serde_json::from_str(record).map_err(damaged)?, serde_json::from_str(state).map_err(damaged)?))
+    let stored = match serde_json::from_str(state).map_err(damaged)? {
+        Readable::Whole { state, restarts } => Stored { state, restarts },
+        Readable::Bare(state) => Stored { state, restarts: 0 },
+    };
+    Ok((serde_json::from_str(record).map_err(damaged)?, stored))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_of_every_version_are_read() {
+        let read = |text: &str| serde_json::from_str::<Readable>(text);
+        let exited = r#"{"exited":{"exit_code":3,"started_at":null,"finished_at":null}}"#;
+        assert!(matches!(read("\"created\"").unwrap(), Readable::Bare(State::Created)));
+        assert!(matches!(read(exited).unwrap(), Readable::Bare(State::Exited(_))));
+        let whole = format!(r#"{{"state":{exited},"restarts":7}}"#);
+        assert!(matches!(read(&whole).unwrap(), Readable::Whole { state: State::Exited(_), restarts: 7 }));
+        assert!(read("{}").is_err());
+    }
 }

@@ -15,7 +15,7 @@ use wharf_types::{Error, Result};
 use super::directory::Directory;
 use super::record::{MountRecord, Record};
 use super::security::Security;
-use super::{files, limits};
+use super::{files, health, limits};
 use crate::services::Services;
 
 /// Docker's default for containers whose image says nothing.
@@ -59,6 +59,7 @@ pub fn build(services: &Services, record: &Record, sandbox: SandboxPlan) -> Resu
         log: log_plan(services, record)?,
         open_stdin: record.config.open_stdin,
         stdin_once: record.config.stdin_once,
+        health: health::plan(record)?,
     })
 }
 

@@ -9,7 +9,7 @@
 //!  └─────────┘       └──────────┘
 //!                        │ the monitor says: it runs
 //!       start            ▼           exit
-//!  Exited ─────────► ┌─────────┐ ──────────► Exited ──► (restart policy) Starting
+//!  Exited ─────────► ┌─────────┐ ──────────► Exited ──► (again: shown as restarting) Starting
 //!                    │ Running │
 //!                    └─────────┘ ──────────► Dead: its monitor is gone or does not answer
 //!                      │     ▲
@@ -141,6 +141,11 @@ impl State {
         matches!(self, State::Starting { .. } | State::Running(_))
     }
 
+    /// Whether its restart policy is about to start it again.
+    pub fn is_restarting(&self) -> bool {
+        matches!(self, State::Exited(Exited { again: true, .. }))
+    }
+
     /// What the container holds on the network.
     pub fn sandbox(&self) -> Option<&SandboxPlan> {
         match self {
@@ -156,6 +161,7 @@ impl State {
             State::Created | State::Starting { .. } => "created",
             State::Running(Running { paused: true, .. }) => "paused",
             State::Running(_) => "running",
+            State::Exited(Exited { again: true, .. }) => "restarting",
             State::Exited(_) => "exited",
             State::Dead(_) => "dead",
             State::Removed { .. } => "removing",

@@ -9,7 +9,7 @@ use wharf_runtime::cgroup::{Group, Stats};
 use wharf_types::{Error, Id, Result, ResultExt};
 
 use super::Containers;
-use super::owner::Snapshot;
+use super::snapshot::Snapshot;
 
 /// Columns of `ps -ef`.
 const TITLES: [&str; 8] = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];

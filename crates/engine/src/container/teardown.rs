@@ -31,6 +31,11 @@ pub fn lost() -> Exit {
     }
 }
 
+/// The end of a container whose start was under way when the engine died: its program never ran, as far as is known.
+pub fn cut_off() -> Exit {
+    Exit { code: 128, problems: vec!["the engine ended while it started the container".to_owned()], ..lost() }
+}
+
 /// How often to look whether a monitor has ended.
 const LOOK: Duration = Duration::from_millis(2);
 /// How long a monitor may take to unmount: it writes a file system to disk.

@@ -3,21 +3,21 @@
 use std::net::IpAddr;
 
 use wharf_api::container::{
-    GraphDriver, Inspect, MountPoint, NetworkSettings, PortSummary, State as ApiState, Status, Summary,
-    SummaryHostConfig, SummaryNetworkSettings,
+    GraphDriver, HealthStatus, Inspect, MountPoint, NetworkSettings, PortSummary, State as ApiState, Status, Summary,
+    SummaryHealth, SummaryHostConfig, SummaryNetworkSettings,
 };
 use wharf_api::filters::Filters;
 use wharf_api::network::EndpointSettings;
 use wharf_api::port::{Port, PortBinding, PortMap, Protocol as ApiProtocol};
 use wharf_api::{List, Map};
 use wharf_network::plan::{EndpointPlan, PortPlan, Protocol, SandboxPlan};
-use wharf_types::{Error, Result};
+use wharf_types::{Error, Id, Result};
 
 use super::directory::Entry;
-use super::owner::Snapshot;
+use super::snapshot::Snapshot;
 use super::record::{MountRecord, NetworkMode, Record};
 use super::state::{Exited, State};
-use super::{Containers, spec};
+use super::{Containers, health, spec};
 use crate::time;
 
 /// Filters of the list (Docker's names).
@@ -67,6 +67,9 @@ impl Containers {
                 summary.size_root_fs = Some(summary.size_rw.unwrap_or(0) + self.image_size(&snapshot.record));
             }
             summaries.push(summary);
+        }
+        if options.all && options.filters.is_empty() {
+            summaries.extend(self.directory.all_damaged().into_iter().map(damaged));
         }
         Ok(summaries)
     }
@@ -126,7 +129,7 @@ impl Containers {
         let mut chosen: Vec<Snapshot> = self.directory.all().iter().map(Entry::now).collect();
         chosen.retain(|snapshot| {
             let record = &snapshot.record;
-            (all || snapshot.state.running().is_some())
+            (all || snapshot.state.running().is_some() || snapshot.state.is_restarting())
                 && before.as_ref().is_none_or(|limit| record.created < *limit)
                 && since.as_ref().is_none_or(|limit| record.created > *limit)
                 && ancestors.as_ref().is_none_or(|images| images.contains(&record.image))
@@ -155,7 +158,8 @@ impl Containers {
             ports: ports(snapshot),
             labels: record.config.labels.clone().into_inner(),
             state: status(&snapshot.state),
-            status: phrase(&snapshot.state),
+            status: phrase(snapshot),
+            health: Some(summary_health(snapshot)),
             host_config: SummaryHostConfig {
                 network_mode: record.host_config.network_mode.clone(),
                 annotations: record.host_config.annotations.clone(),
@@ -227,6 +231,17 @@ impl Containers {
     }
 }
 
+/// A container whose row cannot be read: dead, with the reason.
+fn damaged((id, name, reason): (Id, String, String)) -> Summary {
+    Summary {
+        id: id.to_string(),
+        names: vec![format!("/{name}")],
+        state: Status::Dead,
+        status: format!("Dead ({reason})"),
+        ..Summary::default()
+    }
+}
+
 fn fill_endpoint(settings: &mut EndpointSettings, endpoint: &EndpointPlan) {
     settings.endpoint_id = format!("{:0<64}", endpoint.host_name.trim_start_matches("vh"));
     settings.mac_address = endpoint.mac.map(|byte| format!("{byte:02x}")).join(":");
@@ -248,14 +263,18 @@ fn exec_ids(ids: Vec<String>) -> List<String> {
 fn state(snapshot: &Snapshot) -> ApiState {
     let never = || time::NEVER.to_owned();
     let word = status(&snapshot.state);
-    let mut shown = ApiState { status: word, started_at: never(), finished_at: never(), ..ApiState::default() };
+    let health = health::inspected(snapshot);
+    let mut shown = ApiState { status: word, started_at: never(), finished_at: never(), health, ..ApiState::default() };
     match &snapshot.state {
         State::Running(running) => {
             (shown.running, shown.paused, shown.pid) = (true, running.paused, running.pid.into());
             shown.started_at.clone_from(&running.started_at);
+            shown.error = snapshot.stuck.as_deref().unwrap_or_default().to_owned();
         }
         State::Exited(exited) | State::Dead(exited) => {
             shown.dead = matches!(snapshot.state, State::Dead(_));
+            // Docker counts the time between two runs as running.
+            (shown.restarting, shown.running) = (exited.again, exited.again);
             (shown.exit_code, shown.oom_killed) = (exited.exit_code.into(), exited.oom_killed);
             shown.error = exited.error.clone().unwrap_or_default();
             shown.started_at = exited.started_at.clone().unwrap_or_else(never);
@@ -271,19 +290,28 @@ fn status(state: &State) -> Status {
         State::Created | State::Starting { .. } => Status::Created,
         State::Running(running) if running.paused => Status::Paused,
         State::Running(_) => Status::Running,
+        State::Exited(Exited { again: true, .. }) => Status::Restarting,
         State::Exited(_) => Status::Exited,
         State::Dead(_) => Status::Dead,
         State::Removed { .. } => Status::Removing,
     }
 }
 
+fn summary_health(snapshot: &Snapshot) -> SummaryHealth {
+    let failing_streak = snapshot.health.as_ref().map_or(0, |health| health.failing_streak.into());
+    SummaryHealth { status: health::status(snapshot), failing_streak }
+}
+
 /// For people: `Up 5 minutes`, `Exited (0) 2 hours ago`.
-fn phrase(state: &State) -> String {
+fn phrase(snapshot: &Snapshot) -> String {
     let now = time::now();
     let since = |then: &str| time::between(then, &now).map_or_else(|_| String::new(), time::in_words);
-    match state {
+    match &snapshot.state {
         State::Running(running) if running.paused => format!("Up {} (Paused)", since(&running.started_at)),
-        State::Running(running) => format!("Up {}", since(&running.started_at)),
+        State::Running(running) => format!("Up {}{}", since(&running.started_at), health::phrase(snapshot)),
+        State::Exited(Exited { again: true, exit_code, finished_at, .. }) => {
+            format!("Restarting ({exit_code}) {} ago", since(finished_at.as_deref().unwrap_or(&now)))
+        }
         State::Exited(Exited { exit_code, finished_at: Some(then), .. }) => {
             format!("Exited ({exit_code}) {} ago", since(then))
         }
@@ -397,10 +425,19 @@ fn matches(snapshot: &Snapshot, filters: &Filters) -> bool {
         && filters.any("volume", has_volume)
         && filters.any("publish", |wanted| has_port(wanted, record.host_config.port_bindings.keys().copied().collect()))
         && filters.any("expose", |wanted| has_port(wanted, record.config.exposed_ports.keys().copied().collect()))
-        && filters.any("health", |word| word == "none")
+        && filters.any("health", |word| serde_word(health::status(snapshot)) == word)
         && filters.any("is-task", |word| word == "false")
         && filters.any("isolation", |word| word == "default")
         && filters.match_labels(&record.config.labels)
+}
+
+fn serde_word(status: HealthStatus) -> &'static str {
+    match status {
+        HealthStatus::Starting => "starting",
+        HealthStatus::Healthy => "healthy",
+        HealthStatus::Unhealthy => "unhealthy",
+        HealthStatus::None | HealthStatus::Unknown => "none",
+    }
 }
 
 /// Docker takes the filter for a regular expression; anchors are what people use of it.

@@ -42,6 +42,8 @@ pub struct Handle {
     run_dir: PathBuf,
     /// For requests; one at a time. `None` until the first, and after a failure.
     connection: Mutex<Option<Connection>>,
+    /// For starts of processes, which may take their time.
+    starts: Mutex<Option<Connection>>,
 }
 
 impl Handle {
@@ -57,7 +59,7 @@ impl Handle {
     }
 
     fn new(run_dir: &Path) -> Self {
-        Self { run_dir: run_dir.to_owned(), connection: Mutex::new(None) }
+        Self { run_dir: run_dir.to_owned(), connection: Mutex::new(None), starts: Mutex::new(None) }
     }
 
     /// Everything that happens from now on, and what nobody has been told yet.
@@ -75,7 +77,7 @@ impl Handle {
     /// # Errors
     /// `Unavailable` when the monitor does not answer; as for all requests.
     pub async fn status(&self) -> Result<Status> {
-        match self.ask(Request::Status, None, PATIENCE).await? {
+        match ask(&self.connection, &self.run_dir, Request::Status, None, PATIENCE).await? {
             Reply::Status(status) => Ok(status),
             other => Err(unexpected(&other)),
         }
@@ -93,7 +95,7 @@ impl Handle {
     pub async fn exec(&self, id: &str, process: Process, client: Option<(OwnedFd, Streams)>) -> Result<Started> {
         let (socket, streams) = client.unzip();
         let request = Request::Exec { id: id.to_owned(), process: Box::new(process), streams };
-        started(self.ask(request, socket, START_PATIENCE).await?)
+        started(ask(&self.starts, &self.run_dir, request, socket, START_PATIENCE).await?)
     }
 
     /// Sends a signal to the first process, or to an exec.
@@ -112,26 +114,40 @@ impl Handle {
         self.order(Request::Resize { exec: exec.map(str::to_owned), rows, columns }, None).await
     }
 
+    /// Freezes the container's processes, or lets them go on.
+    ///
+    /// # Errors
+    /// `NotImplemented` by a monitor of an older version, which leaves that to the engine.
+    pub async fn freeze(&self, frozen: bool) -> Result<()> {
+        self.order(Request::Freeze(frozen), None).await
+    }
+
     async fn order(&self, request: Request, descriptor: Option<OwnedFd>) -> Result<()> {
-        match self.ask(request, descriptor, PATIENCE).await? {
+        match ask(&self.connection, &self.run_dir, request, descriptor, PATIENCE).await? {
             Reply::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
+}
 
-    async fn ask(&self, request: Request, descriptor: Option<OwnedFd>, patience: Duration) -> Result<Reply> {
-        let mut slot = self.connection.lock().await;
-        let mut connection = match slot.take() {
-            Some(connection) => connection,
-            None => Connection::open(&self.run_dir).await?,
-        };
-        let descriptors: Vec<_> = descriptor.iter().map(AsFd::as_fd).collect();
-        let reply = connection.ask(&request, &descriptors, patience).await?;
-        // After a failure, or if this future is dropped on the way, answers no longer belong to questions: a new one then.
-        *slot = Some(connection);
-        drop(slot);
-        reply.into_result()
-    }
+async fn ask(
+    slot: &Mutex<Option<Connection>>,
+    run_dir: &Path,
+    request: Request,
+    descriptor: Option<OwnedFd>,
+    patience: Duration,
+) -> Result<Reply> {
+    let mut slot = slot.lock().await;
+    let mut connection = match slot.take() {
+        Some(connection) => connection,
+        None => Connection::open(run_dir).await?,
+    };
+    let descriptors: Vec<_> = descriptor.iter().map(AsFd::as_fd).collect();
+    let reply = connection.ask(&request, &descriptors, patience).await?;
+    // After a failure, or if this future is dropped on the way, answers no longer belong to questions: a new one then.
+    *slot = Some(connection);
+    drop(slot);
+    reply.into_result()
 }
 
 fn started(reply: Reply) -> Result<Started> {
