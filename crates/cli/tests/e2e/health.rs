@@ -24,8 +24,9 @@ fn a_command_decides_and_goes_on_without_an_engine() {
     assert!(engine.cli(&["ps"]).ok().stdout.contains("(healthy)"));
     assert_eq!(engine.cli(&["ps", "-q", "-f", "health=healthy"]).ok().stdout.lines().count(), 1);
     assert_eq!(engine.cli(&["ps", "-q", "-f", "health=none"]).ok().stdout.lines().count(), 0);
+    let pid = engine.get("/containers/box/json")["State"]["Pid"].clone();
     engine.kill9();
-    let root = std::path::PathBuf::from(format!("/proc/{}/root/well", pid_of(&engine, "box")));
+    let root = std::path::PathBuf::from(format!("/proc/{pid}/root/well"));
     std::fs::remove_file(root).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(500));
     engine.restart();
@@ -33,16 +34,6 @@ fn a_command_decides_and_goes_on_without_an_engine() {
     assert!(unwell["FailingStreak"].as_i64() >= Some(2), "{unwell}");
     assert_eq!(unwell["Log"].as_array().unwrap().len(), 5);
     engine.finish();
-}
-
-/// From the monitor's folder, for when no engine runs.
-fn pid_of(engine: &TempEngine, _name: &str) -> String {
-    let monitors = std::process::Command::new("pgrep").args(["-f", &engine.run_folder().display().to_string()]);
-    let mut monitors = monitors;
-    let output = monitors.output().unwrap();
-    let monitor = String::from_utf8(output.stdout).unwrap().lines().next().unwrap().to_owned();
-    let children = std::fs::read_to_string(format!("/proc/{monitor}/task/{monitor}/children")).unwrap();
-    children.split_whitespace().next().unwrap().to_owned()
 }
 
 #[test]
@@ -97,8 +88,8 @@ fn an_unhealthy_container_starts_again_where_asked_to() {
         (again && now["RestartCount"] == 1).then_some(())
     });
     until_status(&engine, "box", "healthy");
-    let events = engine.http().get("/events?since=1&until=9999999999&filters=%7B%22event%22%3A%5B%22health_status%22%5D%7D");
-    drop(events);
+    let events = engine.cli(&["events", "--since", "1h", "--until", "0s", "-f", "event=health_status: unhealthy"]).ok();
+    assert_eq!(events.stdout.lines().count(), 1, "{}", events.stdout);
     engine.cli(&["stop", "-t", "1", "box"]).ok();
     assert_eq!(engine.get("/containers/box/json")["State"]["Status"], "exited");
     engine.finish();
@@ -108,7 +99,11 @@ fn an_unhealthy_container_starts_again_where_asked_to() {
 fn images_bring_their_checks_and_none_takes_them_away() {
     let engine = TempEngine::start();
     let image = "checked:test";
-    engine.import(image, wharf_testkit::golden::busybox_rootfs(), &["HEALTHCHECK --interval=100ms CMD true", "CMD [\"sleep\",\"1000\"]"]);
+    engine.import(
+        image,
+        wharf_testkit::golden::busybox_rootfs(),
+        &["HEALTHCHECK --interval=100ms CMD true", "CMD [\"sleep\",\"1000\"]"],
+    );
     engine.cli(&["run", "-d", "--name", "box", image]).ok();
     engine.cli(&["run", "-d", "--name", "none", "--no-healthcheck", image]).ok();
     until_status(&engine, "box", "healthy");

@@ -10,9 +10,9 @@ use wharf_storage::Lease;
 use wharf_types::{Error, Id, Platform, Result, validate_name};
 
 use super::directory::Directory;
-use super::snapshot::Snapshot;
 use super::record::Record;
 use super::security::Security;
+use super::snapshot::Snapshot;
 use super::state::State;
 use super::{Containers, copy_up, health, limits, merge, mounts, rows, signal, spec};
 use crate::names;

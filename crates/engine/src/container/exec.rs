@@ -14,9 +14,10 @@ use wharf_types::{Error, Id, Result};
 use super::Containers;
 use super::attach::{AttachOptions, Connection, streams};
 use super::directory::Entry;
-use super::request::{ExecRequest, Request};
 use super::record::Record;
+use super::request::{ExecRequest, Request};
 use super::security::Security;
+use super::snapshot::Snapshot;
 use super::spec;
 use crate::names;
 
@@ -217,7 +218,11 @@ impl Containers {
     }
 
     fn check_running(&self, entry: &Entry) -> Result<()> {
-        let state = entry.now().state;
+        let Snapshot { state, stuck, .. } = entry.now();
+        if let Some(reason) = stuck {
+            return Err(Error::unavailable(format!("container {} cannot be reached: {reason}", entry.id.short()))
+                .with_hint("look for a process named wharf-monitor that is stopped"));
+        }
         if state.is_restarting() {
             return Err(Error::conflict(format!(
                 "Container {} is restarting, wait until the container is running",

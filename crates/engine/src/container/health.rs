@@ -206,9 +206,12 @@ mod tests {
         assert_eq!(read(&["CMD", "a", "b"]).unwrap(), Test::Command(vec!["a".into(), "b".into()]));
         let shell = ["/bin/sh", "-c", "a || b"].map(str::to_owned).to_vec();
         assert_eq!(read(&["CMD-SHELL", "a || b"]).unwrap(), Test::Command(shell));
-        for (text, address) in
-            [("5432", "127.0.0.1:5432"), ("10.0.0.1:80", "10.0.0.1:80"), ("[::1]:80", "[::1]:80"), (":9", "127.0.0.1:9")]
-        {
+        for (text, address) in [
+            ("5432", "127.0.0.1:5432"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+            ("[::1]:80", "[::1]:80"),
+            (":9", "127.0.0.1:9"),
+        ] {
             assert_eq!(read(&["WHARF-TCP", text]).unwrap(), Test::Tcp(at(address)), "{text}");
         }
         for (url, address, host, path) in [

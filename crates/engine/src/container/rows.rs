@@ -4,8 +4,8 @@ use rusqlite::Savepoint;
 use serde::{Deserialize, Serialize};
 use wharf_types::{Error, Id, Result};
 
-use super::snapshot::Snapshot;
 use super::record::Record;
+use super::snapshot::Snapshot;
 use super::state::State;
 use crate::store::{Durability, Store};
 
@@ -32,14 +32,19 @@ pub struct Stored {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Readable {
-    Whole { state: State, #[serde(default)] restarts: u32 },
+    Whole {
+        state: State,
+        #[serde(default)]
+        restarts: u32,
+    },
     Bare(State),
 }
 
 /// Writes a new container; the name must be free.
 pub async fn insert(store: &Store, record: &Record, durability: Durability) -> Result<()> {
     let (id, name) = (record.id.to_string(), record.name.clone());
-    let (record, state) = (crate::json::write(record)?, crate::json::write(&Stored { state: State::Created, restarts: 0 })?);
+    let (record, state) =
+        (crate::json::write(record)?, crate::json::write(&Stored { state: State::Created, restarts: 0 })?);
     let write = move |s: &Savepoint<'_>| {
         s.prepare_cached("INSERT INTO container VALUES (?1, ?2, ?3, ?4)")?.execute((id, name, record, state)).map(drop)
     };

@@ -14,8 +14,8 @@ use wharf_network::plan::{EndpointPlan, PortPlan, Protocol, SandboxPlan};
 use wharf_types::{Error, Id, Result};
 
 use super::directory::Entry;
-use super::snapshot::Snapshot;
 use super::record::{MountRecord, NetworkMode, Record};
+use super::snapshot::Snapshot;
 use super::state::{Exited, State};
 use super::{Containers, health, spec};
 use crate::time;

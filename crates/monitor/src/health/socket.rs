@@ -44,8 +44,10 @@ impl Connecting {
             }
         }
         let request = page.map(|(host, path)| {
-            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: wharf\r\nAccept: */*\r\nConnection: close\r\n\r\n")
-                .into_bytes()
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: wharf\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+            )
+            .into_bytes()
         });
         let mut socket = poll.watch(socket, Token::Probe);
         socket.want(Some(EventFlags::OUT)).context("cannot wait for the health check")?;
