@@ -9,6 +9,7 @@ use wharf_types::Error;
 use crate::exit::write_exit;
 use crate::monitor::Monitor;
 use crate::protocol::{Event, Exit};
+use crate::relay::Relays;
 use crate::session::{GRACE, Session};
 use crate::start::{FIRST, now};
 
@@ -25,6 +26,7 @@ impl Monitor {
             problems.extend(self.container.cgroup.kill_all().err().map(|error| error.chain()));
         }
         self.last_output();
+        (self.names, self.relays) = (None, Relays::default());
         let released = self.container.sandbox.as_mut().map(wharf_network::Sandbox::release);
         problems.extend(released.iter().flatten().map(Error::chain));
         let mut log = self.sessions.get_mut(&FIRST).and_then(Session::end_log);

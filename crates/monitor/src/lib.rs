@@ -13,6 +13,7 @@
 mod client;
 mod connection;
 mod detach;
+mod dns;
 mod end;
 mod exit;
 pub mod handle;
@@ -25,6 +26,7 @@ mod poll;
 mod process;
 pub mod protocol;
 mod readiness;
+mod relay;
 mod requests;
 mod session;
 mod start;

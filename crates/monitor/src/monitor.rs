@@ -10,10 +10,12 @@ use rustix::net::{SocketFlags, accept_with};
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::connection::{Connection, Events};
+use crate::dns::NameServer;
 use crate::health::Checker;
 use crate::listener::Listener;
 use crate::poll::{Poll, Token};
 use crate::protocol::{Event, Reply};
+use crate::relay::Relays;
 use crate::session::Session;
 use crate::start::{FIRST, Running};
 
@@ -42,6 +44,10 @@ pub(crate) struct Monitor {
     pub(crate) container: Container,
     /// The health check, if there is one.
     pub(crate) health: Option<Checker>,
+    /// The name server inside the container.
+    pub(crate) names: Option<NameServer>,
+    /// Connections whose bytes are passed on.
+    pub(crate) relays: Relays,
     /// The first process's exit code.
     exit: Option<i32>,
     scratch: Vec<u8>,
@@ -68,7 +74,7 @@ pub(crate) struct Container {
 impl Monitor {
     /// Takes over a container that has just been started; `engine` is the connection that asked for it.
     pub(crate) fn new(run_dir: PathBuf, poll: Poll, listener: Listener, engine: Connection, running: Running) -> Self {
-        let Running { session, sandbox, cgroup, mounts, started_at, own_pids, health } = running;
+        let Running { session, sandbox, cgroup, mounts, started_at, own_pids, names, relays, health } = running;
         let container =
             Container { sandbox: Some(sandbox), cgroup, _mounts: mounts, started_at, own_pids, oom_score_adj: None };
         Self {
@@ -83,6 +89,8 @@ impl Monitor {
             execs: BTreeMap::new(),
             container,
             health: health.map(|plan| Checker::new(plan, Instant::now())),
+            names,
+            relays,
             exit: None,
             scratch: Vec::new(),
             restless: true,
@@ -103,6 +111,9 @@ impl Monitor {
                 self.handle(token, flags);
             }
             self.check_health();
+            if let (Some(names), Some(sandbox)) = (&mut self.names, &self.container.sandbox) {
+                names.tick(sandbox);
+            }
             self.settle();
         }
     }
@@ -124,7 +135,8 @@ impl Monitor {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let clock = self.restless || self.sessions.values().any(Session::needs_clock);
+        let asking = self.names.as_ref().is_some_and(NameServer::needs_clock);
+        let clock = self.restless || asking || self.sessions.values().any(Session::needs_clock);
         let check = self.health.as_ref().and_then(Checker::deadline);
         let check = check.map(|at| at.saturating_duration_since(Instant::now()) + ROUND_UP);
         clock.then_some(TICK).into_iter().chain(check).min()
@@ -137,6 +149,9 @@ impl Monitor {
         }
         self.container.oom_score_adj.get_or_insert_with(crate::memory::protect);
         self.scratch = Vec::new();
+        if let Some(names) = &mut self.names {
+            names.forget();
+        }
         self.sessions.values_mut().filter_map(|session| session.log.as_mut()).for_each(crate::log::LogFile::shrink);
         crate::memory::give_back();
     }
@@ -160,9 +175,20 @@ impl Monitor {
                 }
             }
             Token::Probe => self.probe_ready(),
+            Token::Names(_) | Token::Relay(_) | Token::Relayed(..) => self.network(token, flags),
         }
         if let Token::Input(key) | Token::Output(key, _) | Token::Client(key, _) = token {
             self.sessions.entry(key).and_modify(Session::rearm);
+        }
+    }
+
+    /// Something happened on a socket that serves the container's network.
+    fn network(&mut self, token: Token, flags: EventFlags) {
+        match (token, &mut self.names, &self.container.sandbox) {
+            (Token::Names(number), Some(names), Some(sandbox)) => names.event(number, flags, sandbox),
+            (Token::Relay(number), ..) => self.relays.accept(&self.poll, number),
+            (Token::Relayed(number, end), ..) => self.relays.event(number, end, flags),
+            _ => {}
         }
     }
 

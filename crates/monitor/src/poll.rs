@@ -29,6 +29,12 @@ pub(crate) enum Token {
     Client(u32, u32),
     /// A health check's connection.
     Probe,
+    /// A socket of the name server.
+    Names(u32),
+    /// A port whose bytes are passed on.
+    Relay(u32),
+    /// One end of a connection whose bytes are passed on.
+    Relayed(u32, u32),
 }
 
 impl Token {
@@ -41,6 +47,9 @@ impl Token {
             Token::Input(session) => (4, session, 0),
             Token::Client(session, client) => (5, session, client),
             Token::Probe => (6, 0, 0),
+            Token::Names(number) => (10, number, 0),
+            Token::Relay(number) => (11, number, 0),
+            Token::Relayed(number, end) => (12, number, end),
         };
         (kind << 60) | (u64::from(number) << DETAIL_BITS) | u64::from(detail)
     }
@@ -56,6 +65,9 @@ impl Token {
             4 => Token::Input(number),
             5 => Token::Client(number, detail),
             6 => Token::Probe,
+            10 => Token::Names(number),
+            11 => Token::Relay(number),
+            12 => Token::Relayed(number, detail),
             _ => return None,
         })
     }
@@ -149,6 +161,9 @@ mod tests {
                 Token::Input(session),
                 Token::Client(session, detail),
                 Token::Probe,
+                Token::Names(session),
+                Token::Relay(session),
+                Token::Relayed(session, detail),
             ];
             for token in tokens {
                 prop_assert_eq!(Token::unpack(token.pack()), Some(token));

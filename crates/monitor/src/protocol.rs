@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use wharf_network::plan::SandboxPlan;
+use wharf_network::plan::{PortPlan, SandboxPlan};
 use wharf_runtime::spec::{ContainerSpec, Process};
 use wharf_types::Kind;
 
@@ -31,6 +31,9 @@ pub struct MonitorSpec {
     /// How to find out whether the container is healthy, if at all.
     #[serde(default)]
     pub health: Option<HealthPlan>,
+    /// How its name server answers; `None` for a container that has none.
+    #[serde(default)]
+    pub names: Option<NamesPlan>,
 }
 
 /// A health check and when to make it.
@@ -103,6 +106,30 @@ pub struct Checked {
     pub exit_code: i32,
     /// What it wrote, at most some KiB, or why it failed.
     pub output: String,
+}
+
+/// What the name server inside a container knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesPlan {
+    /// Files with the names of its networks; the first that knows a name answers. Each looks like hosts(5) after a first
+    /// line `# NETWORK`, is only ever replaced as a whole, and is read again when it has been.
+    pub networks: Vec<PathBuf>,
+    /// Names of the container's own, and the names of its networks that they stand for.
+    #[serde(default)]
+    pub aliases: Vec<(String, String)>,
+    /// Where other names are asked for, in order; nowhere where empty.
+    #[serde(default)]
+    pub servers: Vec<NameServer>,
+}
+
+/// A name server outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameServer {
+    /// Its address and port.
+    pub address: SocketAddr,
+    /// Whether it is asked from the host's network namespace instead of the container's.
+    #[serde(default)]
+    pub from_host: bool,
 }
 
 /// Where the container's output goes.
@@ -187,6 +214,15 @@ pub enum Request {
     },
     /// Freeze the container's processes, or let them go on; no health check is made meanwhile. Answered by [`Reply::Done`].
     Freeze(bool),
+    /// Publish these ports and take those back; all or nothing of the former. Answered by [`Reply::Done`].
+    Ports {
+        /// Further ports.
+        publish: Vec<PortPlan>,
+        /// Ports that are published no longer.
+        unpublish: Vec<PortPlan>,
+    },
+    /// From now on answer names like this. Answered by [`Reply::Done`].
+    Names(NamesPlan),
 }
 
 /// From the monitor to the engine.

@@ -3,12 +3,14 @@
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
+use wharf_network::plan::PortPlan;
 use wharf_runtime::spec::Process;
 use wharf_runtime::{Stdio, exec};
 use wharf_types::{Error, Result};
 
+use crate::dns::NameServer;
 use crate::monitor::Monitor;
-use crate::protocol::{Event, Reply, Request, Status, Streams};
+use crate::protocol::{Event, NamesPlan, Reply, Request, Status, Streams};
 use crate::session::{Ends, Session};
 use crate::start::{FIRST, now};
 use crate::stdio;
@@ -44,6 +46,8 @@ impl Monitor {
                 self.session_of(exec.as_deref())?.resize(rows, columns).map(|()| Reply::Done)
             }
             Request::Freeze(frozen) => self.freeze(frozen).map(|()| Reply::Done),
+            Request::Ports { publish, unpublish } => self.change_ports(&publish, &unpublish).map(|()| Reply::Done),
+            Request::Names(plan) => self.change_names(plan).map(|()| Reply::Done),
         }
     }
 
@@ -67,6 +71,27 @@ impl Monitor {
 
     fn first_mut(&mut self) -> Result<&mut Session> {
         self.sessions.get_mut(&FIRST).ok_or_else(|| Error::conflict("the container has ended"))
+    }
+
+    fn change_ports(&mut self, publish: &[PortPlan], unpublish: &[PortPlan]) -> Result<()> {
+        let sandbox = self.container.sandbox.as_mut().ok_or_else(|| Error::conflict("the container has ended"))?;
+        // First what goes: its host port may come back for another port of the container.
+        sandbox.unpublish(unpublish)?;
+        if let Err(error) = sandbox.publish(publish) {
+            // The first error is the one to tell.
+            let _ = sandbox.publish(unpublish);
+            return Err(error);
+        }
+        self.relays.listen(&self.poll, sandbox)
+    }
+
+    fn change_names(&mut self, plan: NamesPlan) -> Result<()> {
+        let sandbox = self.container.sandbox.as_ref().ok_or_else(|| Error::conflict("the container has ended"))?;
+        match &mut self.names {
+            Some(names) => names.change(plan),
+            None => self.names = Some(NameServer::open(&self.poll, sandbox, plan)?),
+        }
+        Ok(())
     }
 
     fn exec(

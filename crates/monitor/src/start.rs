@@ -9,9 +9,11 @@ use wharf_runtime::spec::Namespace;
 use wharf_runtime::{Init, Starting, Stdio};
 use wharf_types::{Error, Result, ResultExt};
 
+use crate::dns::NameServer;
 use crate::log::LogFile;
 use crate::poll::Poll;
 use crate::protocol::{HealthPlan, MonitorSpec, Streams};
+use crate::relay::Relays;
 use crate::session::{Ends, Session};
 use crate::stdio;
 
@@ -34,6 +36,10 @@ pub(crate) struct Running {
     pub own_pids: bool,
     /// How to find out whether it is healthy.
     pub health: Option<HealthPlan>,
+    /// Its name server.
+    pub names: Option<NameServer>,
+    /// The ports whose bytes are passed on.
+    pub relays: Relays,
 }
 
 /// Starts the container. The clients are attached before its program runs, so that they see all of its output.
@@ -47,7 +53,8 @@ pub(crate) fn start(poll: &Poll, mut spec: MonitorSpec, clients: Vec<(OwnedFd, S
     let sandbox = Sandbox::create(spec.sandbox.clone())?;
     // The child is cloned inside the sandbox and must not make a network namespace of its own.
     spec.container.namespaces.network = Namespace::Host;
-    let (sandbox, (init, ends)) = with_sandbox(sandbox, |sandbox| launch(&spec, sandbox))?;
+    let around = |sandbox: &mut Sandbox| launch(poll, &spec, sandbox);
+    let (sandbox, Launched { init, ends, names, relays }) = with_sandbox(sandbox, around)?;
     let Init { child, cgroup, mounts } = init;
     let session = Session::new(poll, FIRST, child, ends, spec.stdin_once);
     let mut session = match session {
@@ -57,7 +64,8 @@ pub(crate) fn start(poll: &Poll, mut spec: MonitorSpec, clients: Vec<(OwnedFd, S
     session.log = log;
     clients.into_iter().for_each(|(socket, streams)| session.attach(socket, streams));
     let own_pids = spec.container.namespaces.pid == Namespace::New;
-    Ok(Running { session, sandbox, cgroup, mounts, started_at: now(), own_pids, health: spec.health })
+    let health = spec.health;
+    Ok(Running { session, sandbox, cgroup, mounts, started_at: now(), own_pids, names, relays, health })
 }
 
 /// The present time, RFC 3339 with nanoseconds.
@@ -73,15 +81,26 @@ fn with_sandbox<T>(mut sandbox: Sandbox, action: impl FnOnce(&mut Sandbox) -> Re
     }
 }
 
-fn launch(spec: &MonitorSpec, sandbox: &mut Sandbox) -> Result<(Init, Ends)> {
+/// The first process, and what serves it.
+struct Launched {
+    init: Init,
+    ends: Ends,
+    names: Option<NameServer>,
+    relays: Relays,
+}
+
+fn launch(poll: &Poll, spec: &MonitorSpec, sandbox: &mut Sandbox) -> Result<Launched> {
     let tty = spec.container.process.tty;
     let (stdio, ends) = if tty { (Stdio::Terminal, Ends::default()) } else { stdio::pipes(spec.open_stdin, true)? };
     let starting = clone_inside(spec, sandbox, stdio)?;
     // The child mounts while this goes on; dropping `starting` undoes it.
     sandbox.configure()?;
+    let names = spec.names.clone().map(|plan| NameServer::open(poll, sandbox, plan)).transpose()?;
+    let mut relays = Relays::default();
+    relays.listen(poll, sandbox)?;
     let mut init = starting.release()?;
     match ends_of(&mut init, ends, tty, spec.open_stdin) {
-        Ok(ends) => Ok((init, ends)),
+        Ok(ends) => Ok(Launched { init, ends, names, relays }),
         Err(error) => Err(kill(error, &init)),
     }
 }

@@ -60,6 +60,7 @@ pub fn build(services: &Services, record: &Record, sandbox: SandboxPlan) -> Resu
         open_stdin: record.config.open_stdin,
         stdin_once: record.config.stdin_once,
         health: health::plan(record)?,
+        names: None,
     })
 }
 

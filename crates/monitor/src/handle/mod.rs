@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use wharf_network::plan::PortPlan;
 use wharf_runtime::spec::Process;
 use wharf_types::Result;
 
-use crate::protocol::{Reply, Request, Status, Streams};
+use crate::protocol::{NamesPlan, Reply, Request, Status, Streams};
 use connection::{Connection, unexpected};
 
 pub use events::Events;
@@ -120,6 +121,19 @@ impl Handle {
     /// `NotImplemented` by a monitor of an older version, which leaves that to the engine.
     pub async fn freeze(&self, frozen: bool) -> Result<()> {
         self.order(Request::Freeze(frozen), None).await
+    }
+
+    /// Publishes further ports and takes others back.
+    ///
+    /// # Errors
+    /// `Conflict` when a port is taken; nothing has changed then.
+    pub async fn change_ports(&self, publish: Vec<PortPlan>, unpublish: Vec<PortPlan>) -> Result<()> {
+        self.order(Request::Ports { publish, unpublish }, None).await
+    }
+
+    /// Changes what the container's name server knows.
+    pub async fn change_names(&self, names: NamesPlan) -> Result<()> {
+        self.order(Request::Names(names), None).await
     }
 
     async fn order(&self, request: Request, descriptor: Option<OwnedFd>) -> Result<()> {

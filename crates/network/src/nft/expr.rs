@@ -35,6 +35,7 @@ impl Family {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Meta {
+    Oif = 5,
     Iifname = 6,
     Oifname = 7,
     Nfproto = 15,
@@ -69,6 +70,12 @@ pub(crate) enum Expr {
     Network { offset: u8, length: u8, into: Reg },
     /// Loads the destination port of TCP, UDP or SCTP.
     DestinationPort(Reg),
+    /// Loads the source port of TCP, UDP or SCTP.
+    SourcePort(Reg),
+    /// Matches when the register begins with this port.
+    IsPort(Reg, u16),
+    /// Writes a port at an offset of the transport header and corrects the checksum at another; uses the first register.
+    WritePort { offset: u8, port: u16, checksum: u8 },
     /// Loads the type (local, broadcast…) that the routing table gives to the destination.
     DestinationType(Reg),
     /// Matches when any of the register's bits in the mask is set: three kernel expressions in one.
@@ -97,6 +104,9 @@ impl Expr {
             Expr::Ct(key, into) => element(list, "ct", |e| e.net32(1, into.id()).net32(2, key as u32)),
             Expr::Network { offset, length, into } => payload(list, 1, offset, length, into),
             Expr::DestinationPort(into) => payload(list, 2, 2, 2, into),
+            Expr::SourcePort(into) => payload(list, 2, 0, 2, into),
+            Expr::IsPort(register, port) => compare(list, register, CMP_EQ, &port.to_be_bytes()),
+            Expr::WritePort { offset, port, checksum } => write_port(list, offset, port, checksum),
             Expr::DestinationType(into) => {
                 element(list, "fib", |e| e.net32(1, into.id()).net32(2, FIB_ADDRTYPE).net32(3, FIB_DADDR));
             }
@@ -128,6 +138,7 @@ const FIB_ADDRTYPE: u32 = 3;
 const FIB_DADDR: u32 = 2;
 const NAT_DNAT: u32 = 1;
 const LOOKUP_INVERTED: u32 = 1;
+const CSUM_INET: u32 = 1;
 
 fn element(list: &mut Request, name: &str, data: impl FnOnce(&mut Request) -> &mut Request) {
     list.nest(1, |element| element.string(1, name).nest(2, data));
@@ -136,6 +147,15 @@ fn element(list: &mut Request, name: &str, data: impl FnOnce(&mut Request) -> &m
 fn payload(list: &mut Request, base: u32, offset: u8, length: u8, into: Reg) {
     element(list, "payload", |e| {
         e.net32(1, into.id()).net32(2, base).net32(3, u32::from(offset)).net32(4, u32::from(length))
+    });
+}
+
+fn write_port(list: &mut Request, offset: u8, port: u16, checksum: u8) {
+    let register = Reg(0).id();
+    element(list, "immediate", |e| e.net32(1, register).nest(2, |data| data.bytes(1, &port.to_be_bytes())));
+    element(list, "payload", |e| {
+        e.net32(2, 2).net32(3, u32::from(offset)).net32(4, 2);
+        e.net32(5, register).net32(6, CSUM_INET).net32(7, u32::from(checksum))
     });
 }
 
