@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wharf_storage::{ContentStore, LayerStore};
 use wharf_types::{Digest, Error, Kind, Reference, Result};
 
-use crate::documents::{Descriptor, Index};
+use crate::documents::{self, Descriptor, Index, MAX_MANIFEST};
 use crate::tree::{Content, Documents, Tree};
 use crate::{Image, ImageId};
 
@@ -96,12 +96,37 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     pub(crate) fn read(bytes: &[u8], content: &ContentStore, layers: &LayerStore) -> Result<Self> {
-        let index: Index = serde_json::from_slice(bytes).map_err(|error| {
-            Error::corrupt("index.json of the content store is damaged")
-                .with_hint("'wharf system check --repair' makes a new one of the images that are there")
-                .caused_by(error)
-        })?;
+        let index: Index = serde_json::from_slice(bytes)
+            .map_err(|error| Error::corrupt("index.json of the content store is damaged").caused_by(error))?;
         let entries = index.manifests.into_iter().map(Entry::read).collect();
+        Ok(Self::build(entries, &Self::default(), &HashSet::new(), content, layers))
+    }
+
+    /// The catalog of what can be found without a whole `index.json`: the lines of it that can still be read, and the
+    /// manifests among the blobs that no other document refers to.
+    pub(crate) fn salvage(damaged: &[u8], content: &ContentStore, layers: &LayerStore) -> Result<Self> {
+        let mut entries: Vec<Entry> = descriptors_in(damaged).into_iter().map(Entry::read).collect();
+        let mut blobs = content.list()?;
+        blobs.retain(|blob| blob.size <= MAX_MANIFEST);
+        let mut found: Vec<(Descriptor, Tree)> = Vec::new();
+        for blob in blobs {
+            let target = Descriptor::new("", blob);
+            let tree = Tree::read(content, &target);
+            if tree.problem.is_none() && tree.blobs.len() > 1 {
+                found.push((target, tree));
+            }
+        }
+        let referred: HashSet<Digest> = found
+            .iter()
+            .flat_map(|(target, tree)| tree.blobs.iter().filter(|blob| **blob != target.digest))
+            .copied()
+            .collect();
+        for (mut target, _) in found.into_iter().filter(|(target, _)| !referred.contains(&target.digest)) {
+            target.media_type = documents::media_type_of(&content.read(&target.digest, MAX_MANIFEST)?);
+            if !entries.iter().any(|entry| entry.target.digest == target.digest) {
+                entries.push(Entry { target, chosen: None, name: None, parent: None });
+            }
+        }
         Ok(Self::build(entries, &Self::default(), &HashSet::new(), content, layers))
     }
 
@@ -142,7 +167,7 @@ impl Catalog {
     /// Why an entry cannot be used, if it cannot.
     fn defect(&self, entry: &Entry, layers: &LayerStore) -> Option<Error> {
         let tree = &self.trees[&entry.target.digest];
-        let Some(content) = self.chosen(entry) else {
+        let Some(content) = self.meant(entry) else {
             let problem = tree.problem.as_ref().map(|problem| Error::new(problem.kind(), problem.chain()));
             let lost = || Error::not_found("the image for the chosen platform is not in the store");
             return problem.or_else(|| (!tree.is_artifact() || entry.chosen.is_some()).then(lost));
@@ -151,7 +176,7 @@ impl Catalog {
     }
 
     /// The image that an entry means, usable or not.
-    fn chosen(&self, entry: &Entry) -> Option<&Arc<Content>> {
+    pub(crate) fn meant(&self, entry: &Entry) -> Option<&Arc<Content>> {
         let tree = self.trees.get(&entry.target.digest)?;
         match &entry.chosen {
             Some(manifest) => tree.image(manifest),
@@ -175,7 +200,7 @@ impl Catalog {
     }
 
     fn make_image(&self, id: ImageId, entries: &[&Entry], layers: &LayerStore) -> Option<Image> {
-        let content = self.chosen(entries[0])?;
+        let content = self.meant(entries[0])?;
         let diff_ids = &content.document.rootfs.diff_ids;
         let mut names: Vec<Reference> = entries.iter().filter_map(|entry| entry.name.clone()).collect();
         names.sort();
@@ -203,7 +228,7 @@ impl Catalog {
 
     /// What an entry's image consists of; `None` when it is broken or no image.
     pub(crate) fn content_of(&self, entry: &Entry) -> Option<&Arc<Content>> {
-        if self.broken.contains_key(&meaning(entry)) { None } else { self.chosen(entry) }
+        if self.broken.contains_key(&meaning(entry)) { None } else { self.meant(entry) }
     }
 
     pub(crate) fn id_of(&self, entry: &Entry) -> Option<ImageId> {
@@ -213,6 +238,15 @@ impl Catalog {
     /// All that an entry leads to.
     pub(crate) fn tree(&self, entry: &Entry) -> Option<&Arc<Tree>> {
         self.trees.get(&entry.target.digest)
+    }
+
+    /// All layers of all images that can be read: blob and diff id.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = (Digest, Digest)> {
+        let images = self.trees.values().flat_map(|tree| &tree.images);
+        images.flat_map(|image| {
+            let blobs = image.manifest.layers.iter().map(|layer| layer.digest);
+            blobs.zip(image.document.rootfs.diff_ids.iter().copied())
+        })
     }
 
     /// The manifests and indexes that something may be about: those that an entry consists of.
@@ -248,7 +282,7 @@ impl Catalog {
             None => &self.entries[*self.names.get(name)?],
             Some(digest) => self.entries.iter().find(|entry| {
                 let is_named = |known: &Reference| {
-                    let own = [Some(entry.target.digest), self.chosen(entry).map(|content| content.descriptor.digest)];
+                    let own = [Some(entry.target.digest), self.meant(entry).map(|content| content.descriptor.digest)];
                     let is_digest = known.digest().map_or(own.contains(&Some(digest)), |known| known == digest);
                     is_digest && (known.domain(), known.path()) == (name.domain(), name.path())
                 };
@@ -289,6 +323,24 @@ impl Catalog {
         self.entries.iter().filter_map(|entry| self.tree(entry)).for_each(|tree| referenced.add(tree));
         referenced
     }
+}
+
+/// The descriptors that can be read in a damaged document.
+fn descriptors_in(damaged: &[u8]) -> Vec<Descriptor> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(start) = damaged.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'{')) {
+        at += start;
+        let mut stream = serde_json::Deserializer::from_slice(&damaged[at..]).into_iter::<Descriptor>();
+        match stream.next() {
+            Some(Ok(descriptor)) => {
+                at += stream.byte_offset();
+                found.push(descriptor);
+            }
+            _ => at += 1,
+        }
+    }
+    found
 }
 
 /// Blobs by digest and layers by diff id.

@@ -1,5 +1,6 @@
 //! Leases and collection: what is in use stays, what nobody refers to goes.
 
+use std::collections::HashSet;
 use std::sync::{PoisonError, RwLockReadGuard};
 
 use wharf_storage::{Grave, Lease};
@@ -60,6 +61,26 @@ impl ImageStore {
         self.sweep(&garbage, &catalog)
     }
 
+    /// What [`ImageStore::collect`] would remove.
+    pub(crate) fn orphans(&self) -> Result<Collected> {
+        let catalog = self.catalog();
+        let needed = catalog.referenced();
+        let mut orphans = Collected::default();
+        let is_free = |known: &HashSet<Digest>, digest: &Digest| !known.contains(digest) && !self.leases.holds(digest);
+        if catalog.has_unreadable() {
+            return Ok(orphans);
+        }
+        for blob in self.content.list()?.into_iter().filter(|blob| is_free(&needed.blobs, &blob.digest)) {
+            orphans.blobs += 1;
+            orphans.bytes += blob.size;
+        }
+        for layer in self.layers.list()?.into_iter().filter(|layer| is_free(&needed.layers, layer)) {
+            orphans.layers += 1;
+            orphans.bytes += self.layers.info(&layer).map_or(0, |info| info.size);
+        }
+        Ok(orphans)
+    }
+
     /// Removes those of the candidates that nobody needs. They vanish under the lock and are deleted after it.
     pub(crate) fn sweep(&self, candidates: &Referenced, catalog: &Catalog) -> Result<Collected> {
         let needed = catalog.referenced();
@@ -105,10 +126,10 @@ impl ImageStore {
         self.collecting.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a blob is present; if so, the lease keeps it.
+    /// Whether a blob is present or can be made anew; if so, the lease keeps it.
     pub(crate) fn keep_blob_if_present(&self, lease: &mut Lease, blob: &Digest) -> bool {
         let _collecting = self.spare_content();
-        let is_present = self.content.has(blob);
+        let is_present = self.has_blob(blob);
         if is_present {
             lease.hold(*blob);
         }

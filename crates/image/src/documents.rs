@@ -49,6 +49,22 @@ pub(crate) fn read_document(bytes: &[u8], digest: &Digest) -> Result<Document> {
     }
 }
 
+/// The media type that a document says of itself, or else what it looks like.
+pub(crate) fn media_type_of(bytes: &[u8]) -> String {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Typed {
+        #[serde(default)]
+        media_type: String,
+        manifests: Option<serde::de::IgnoredAny>,
+    }
+    match serde_json::from_slice::<Typed>(bytes) {
+        Ok(typed) if !typed.media_type.is_empty() => typed.media_type,
+        Ok(typed) if typed.manifests.is_some() => media_type::OCI_INDEX.to_owned(),
+        _ => media_type::OCI_MANIFEST.to_owned(),
+    }
+}
+
 #[derive(Deserialize)]
 struct Members {
     manifests: Option<serde::de::IgnoredAny>,

@@ -3,8 +3,10 @@
 //! [`ImageStore`] is the door. Reading (resolve, list, inspect) uses an index in memory and never waits for a write.
 
 mod archive;
+mod blobs;
 mod catalog;
 mod changes;
+mod check;
 mod collect;
 mod config;
 mod documents;
@@ -20,7 +22,9 @@ mod store;
 mod tree;
 mod words;
 
+pub use blobs::GivenUp;
 pub use changes::apply_changes;
+pub use check::{Checked, Finding, Flaw, Look};
 pub use collect::Collected;
 pub use config::{Health, History, ImageConfig, ImageDocument, RootFs};
 pub use documents::{Descriptor, Index, Manifest, media_type};

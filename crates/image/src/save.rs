@@ -47,17 +47,18 @@ impl ImageStore {
             let own = images.values().flat_map(|saved| saved.blobs.iter().copied());
             own.chain(referrers.iter().flat_map(|(_, tree)| tree.blobs.iter().copied()))
         };
-        let _lease = self.lease_all(wanted());
+        let layers = images.values().flat_map(|saved| saved.content.document.rootfs.diff_ids.iter().copied());
+        let _lease = self.lease_all(wanted().chain(layers));
         // Every blob once, in the order of the digests, so that the same images make the same archive.
         let needed: BTreeSet<Digest> = images.values().flat_map(|saved| saved.content.blobs()).collect();
-        let blobs: BTreeSet<Digest> = wanted().filter(|blob| needed.contains(blob) || self.content.has(blob)).collect();
+        let blobs: BTreeSet<Digest> = wanted().filter(|blob| needed.contains(blob) || self.has_blob(blob)).collect();
         let mut writer = Writer::new(out);
         let mut write = || -> Result<()> {
             folder(&mut writer, "blobs/")?;
             folder(&mut writer, BLOBS)?;
             for digest in &blobs {
-                let blob = self.content.reader(digest)?;
-                file(&mut writer, &format!("{BLOBS}{}", digest.hex()), self.content.size(digest)?, blob)?;
+                let (size, blob) = self.open_blob(digest)?;
+                file(&mut writer, &format!("{BLOBS}{}", digest.hex()), size, blob)?;
             }
             small_file(&mut writer, "index.json", &index(&images, &referrers))?;
             small_file(&mut writer, "manifest.json", &docker_manifest(&images))?;

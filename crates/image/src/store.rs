@@ -22,6 +22,8 @@ pub struct ImageStore {
     pub(crate) layers: LayerStore,
     pub(crate) leases: Leases,
     catalog: RwLock<Arc<Catalog>>,
+    /// What was wrong with `index.json` when it was read, as long as it was not written anew.
+    index_problem: Mutex<Option<String>>,
     writer: Mutex<()>,
     pub(crate) collecting: RwLock<()>,
 }
@@ -41,16 +43,25 @@ impl ImageStore {
     /// Opens `root/content` and `root/layers`, making what is missing, and reads all names and configurations.
     ///
     /// Removes half-written files but collects nothing: call [`ImageStore::collect`] after taking leases for containers.
-    /// An image that cannot be read does not keep the others from working: see [`ImageStore::broken`].
+    /// An image that cannot be read does not keep the others from working: see [`ImageStore::broken`]. Where
+    /// `index.json` is damaged, the images are found by their manifests; names that cannot be read are lost.
     pub fn open(root: &Path) -> Result<Self> {
         let content = ContentStore::open(&root.join("content")).context("cannot open the content store")?;
         let layers = LayerStore::open(&root.join("layers")).context("cannot open the layer store")?;
-        let catalog = Catalog::read(&content.read_index()?, &content, &layers)?;
+        let index = content.read_index()?;
+        let (catalog, problem) = match Catalog::read(&index, &content, &layers) {
+            Ok(catalog) => (catalog, None),
+            Err(error) => {
+                content.keep_damaged_index(&index)?;
+                (Catalog::salvage(&index, &content, &layers)?, Some(error.chain()))
+            }
+        };
         Ok(Self {
             content,
             layers,
             leases: Leases::default(),
             catalog: RwLock::new(Arc::new(catalog)),
+            index_problem: Mutex::new(problem),
             writer: Mutex::default(),
             collecting: RwLock::default(),
         })
@@ -210,12 +221,27 @@ impl ImageStore {
         let result = change(&old, &mut entries)?;
         // A broken image without a name can be neither used nor asked for.
         entries.retain(|entry| entry.name.is_some() || !old.is_lost(entry));
-        if entries != old.entries {
+        if entries != old.entries || self.index_problem().is_some() {
             self.content.replace_index(&Catalog::write(&entries)?)?;
+            *self.index_problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
-        let new = Arc::new(old.with(entries, anew, &self.content, &self.layers));
-        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = new;
+        self.show(Arc::new(old.with(entries, anew, &self.content, &self.layers)));
         Ok(result)
+    }
+
+    /// Lets readers see a new catalog.
+    pub(crate) fn show(&self, catalog: Arc<Catalog>) {
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+    }
+
+    /// Why `index.json` could not be read, where it was not written since.
+    pub(crate) fn index_problem(&self) -> Option<String> {
+        self.index_problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes `index.json` as it should be.
+    pub(crate) fn write_index(&self) -> Result<()> {
+        self.change(|_, _| Ok(()))
     }
 
     pub(crate) fn lock_writer(&self) -> std::sync::MutexGuard<'_, ()> {

@@ -12,7 +12,7 @@ use wharf_types::{Digest, Error, Hasher, Result, ResultExt};
 
 use crate::partial::{self, Partial};
 use crate::temporary::{Grave, Temporary};
-use crate::{dir, removal};
+use crate::{Usage, dir, removal};
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const EMPTY_INDEX: &[u8] =
@@ -186,6 +186,18 @@ impl ContentStore {
         Ok(digests.filter_map(|digest| Some(BlobInfo { digest, size: self.size(&digest).ok()? })).collect())
     }
 
+    /// Space that all blobs take on disk in bytes, as `du` counts it.
+    pub fn disk_usage(&self) -> Result<u64> {
+        Ok(Usage::of(self.blobs.as_fd())?.disk)
+    }
+
+    /// The names among the blobs that are none.
+    pub fn strays(&self) -> Result<Vec<String>> {
+        let names = dir::entries(self.blobs.as_fd()).map_err(io::Error::from).context("cannot list the content")?;
+        let text = names.iter().map(|(name, _)| name.to_string_lossy().into_owned());
+        Ok(text.filter(|name| Digest::from_hex(name).is_err()).collect())
+    }
+
     /// Reads all of a blob and compares it with its digest: `Corrupt` or `NotFound` where something is wrong.
     pub fn verify(&self, digest: &Digest) -> Result<()> {
         let mut hasher = Hasher::new();
@@ -196,6 +208,11 @@ impl ContentStore {
     /// The bytes of `index.json`.
     pub fn read_index(&self) -> Result<Vec<u8>> {
         std::fs::read(self.path.join("index.json")).context("cannot read index.json of the content store")
+    }
+
+    /// Keeps a copy of an `index.json` that cannot be read as `index.json.damaged`.
+    pub fn keep_damaged_index(&self, bytes: &[u8]) -> Result<()> {
+        self.write_file("index.json.damaged", bytes)
     }
 
     /// Replaces `index.json` atomically and durably.

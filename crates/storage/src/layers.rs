@@ -12,15 +12,15 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use wharf_types::{Digest, Error, Result, ResultExt};
 
-use crate::ContentStore;
 use crate::compression::decompress;
 use crate::dir::DIR_FLAGS;
 use crate::pipeline::Pipeline;
 use crate::tar::{Extractor, Limits, Outcome, Reader, Style};
 use crate::temporary::{Grave, Temporary};
+use crate::{ContentStore, Usage};
 use crate::{dir, removal};
 
-const FILES: &str = "fs";
+pub(crate) const FILES: &str = "fs";
 const INFO: &str = "layer.json";
 
 /// What is known of an unpacked layer; kept beside its files as `layer.json`.
@@ -47,6 +47,8 @@ pub struct LayerStore {
     layers: OwnedFd,
     ingest: Arc<OwnedFd>,
     known: Mutex<HashMap<Digest, LayerInfo>>,
+    /// Space on disk in bytes, as far as somebody has asked.
+    measured: Mutex<HashMap<Digest, u64>>,
 }
 
 impl LayerStore {
@@ -57,7 +59,13 @@ impl LayerStore {
         let ingest = dir::subdir(fd.as_fd(), "ingest", 0o700)?;
         let leftovers = removal::remove_contents(ingest.try_clone().context("cannot copy a descriptor")?);
         leftovers.map_err(io::Error::from).context("cannot remove unfinished layers")?;
-        Ok(Self { path: root.to_owned(), layers, ingest: Arc::new(ingest), known: Mutex::default() })
+        Ok(Self {
+            path: root.to_owned(),
+            layers,
+            ingest: Arc::new(ingest),
+            known: Mutex::default(),
+            measured: Mutex::default(),
+        })
     }
 
     /// Unpacks a tar stream (plain, gzip, zstd, xz or bzip2) into a temporary folder and computes its diff id. A second
@@ -174,6 +182,22 @@ impl LayerStore {
             .map_err(|error| Error::corrupt(format!("the description of layer {diff_id} is damaged")).caused_by(error))
     }
 
+    /// Space that a layer takes on disk in bytes, as `du` counts it. It is measured once; a layer does not change.
+    pub fn disk_usage(&self, diff_id: &Digest) -> Result<u64> {
+        let measured = || self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(disk) = measured().get(diff_id) {
+            return Ok(*disk);
+        }
+        let disk = Usage::of(self.open_layer(diff_id, ".")?.as_fd())?.disk;
+        measured().insert(*diff_id, disk);
+        Ok(disk)
+    }
+
+    /// Forgets what was measured, for something was written beside the layer or it is gone.
+    pub(crate) fn forget_measure(&self, diff_id: &Digest) {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner).remove(diff_id);
+    }
+
     /// Removes a layer; one that is missing is fine.
     pub fn remove(&self, diff_id: &Digest) -> Result<()> {
         let removed = self.take_out(diff_id)?.map_or(Ok(()), Grave::delete).map_err(io::Error::from);
@@ -183,6 +207,7 @@ impl LayerStore {
     /// Takes a layer out of sight at once; it is deleted when the [`Grave`] is dropped. `None` where it is missing.
     pub fn take_out(&self, diff_id: &Digest) -> Result<Option<Grave>> {
         self.known().remove(diff_id);
+        self.forget_measure(diff_id);
         let grave = Grave::dig(&self.ingest, self.layers.as_fd(), &diff_id.hex()).map_err(io::Error::from);
         grave.with_context(|| format!("cannot remove layer {diff_id}"))
     }
@@ -193,7 +218,11 @@ impl LayerStore {
         Ok(names.iter().filter_map(|(name, _)| Digest::from_hex(name.to_str().ok()?).ok()).collect())
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Digest, LayerInfo>> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.layers.as_fd()
+    }
+
+    pub(crate) fn known(&self) -> MutexGuard<'_, HashMap<Digest, LayerInfo>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -215,8 +244,8 @@ fn write_info(layer: BorrowedFd<'_>, info: &LayerInfo) -> io::Result<()> {
 
 /// A completely unpacked layer that is not yet present in the store. Dropped unpublished, it leaves nothing.
 pub struct StagedLayer {
-    temporary: Temporary,
-    info: LayerInfo,
+    pub(crate) temporary: Temporary,
+    pub(crate) info: LayerInfo,
 }
 
 impl StagedLayer {

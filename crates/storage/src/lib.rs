@@ -8,6 +8,7 @@
 //!   a directory descriptor to the next, without following symbolic links, or inside `RESOLVE_IN_ROOT`.
 //! - What nothing refers to is garbage; whoever works on something holds a [`Lease`] on it.
 
+mod compare;
 mod compression;
 mod content;
 mod dir;
@@ -16,9 +17,11 @@ mod lease;
 mod partial;
 mod pipeline;
 mod removal;
+mod repack;
 mod snapshot;
 mod temporary;
 mod usage;
+mod verify;
 
 pub mod overlay;
 pub mod tar;
@@ -31,3 +34,4 @@ pub use partial::{Follower, Partial};
 pub use snapshot::{Snapshot, Snapshots};
 pub use temporary::Grave;
 pub use usage::Usage;
+pub use verify::Verified;

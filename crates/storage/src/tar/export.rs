@@ -165,7 +165,7 @@ impl<W: Write> Exporter<W> {
     }
 }
 
-type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn is_opaque(xattrs: &Xattrs) -> bool {
     xattrs.iter().any(|(name, value)| name == whiteout::OPAQUE_XATTR.to_bytes() && value == b"y")
@@ -193,7 +193,7 @@ fn entry(path: &[u8], kind: EntryKind, stat: &Stat) -> Entry {
 }
 
 /// All extended attributes in the order of their names.
-fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Xattrs> {
+pub(crate) fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Xattrs> {
     let names = match grow(|buffer| rustix::fs::flistxattr(fd, buffer)) {
         Ok(names) => names,
         Err(Errno::NOTSUP) => return Ok(Vec::new()),

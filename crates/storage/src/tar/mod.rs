@@ -10,13 +10,18 @@ mod place;
 mod reader;
 mod source;
 mod sparse;
+mod split;
 mod whiteout;
 mod writer;
 
+pub(crate) use entry::printable;
 pub use entry::{Entry, EntryKind, clean_path};
+pub(crate) use export::xattrs as all_xattrs;
 pub use export::{diff, export, export_entry};
 pub(crate) use extract::{Extractor, Outcome, Style};
 pub use reader::Reader;
+pub(crate) use split::{Joined, split};
+pub(crate) use whiteout::is as is_whiteout;
 pub use writer::Writer;
 
 use std::io::Read;
