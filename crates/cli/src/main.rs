@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let name = words.next().unwrap_or_default();
     let name = std::path::Path::new(&name).file_name().and_then(|name| name.to_str()).unwrap_or("wharf").to_owned();
     match name.as_str() {
-        wharf_monitor::NAME => wharf_monitor::main(words.next().unwrap_or_default().into()),
+        wharf_monitor::NAME => wharf_monitor::main(),
         "dockerd" => engine_main::main(engine_main::Called::Dockerd, words),
         "docker" => cli::main("docker", words),
         _ => cli::main("wharf", words),

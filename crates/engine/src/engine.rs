@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::Savepoint;
 use rustix::fs::{FlockOperation, flock};
+use wharf_monitor::Reserve;
 use wharf_runtime::cgroup::Group;
 use wharf_types::{Error, Result, ResultExt};
 
@@ -39,11 +40,13 @@ impl Engine {
         let events = Events::default();
         let for_images = events.clone();
         let (lock, store, images, executable) = crate::blocking(move || prepare(&prepared, &for_images)).await?;
-        let identity = Arc::new(Identity { id: own_id(&store).await?, executable });
+        let identity = Arc::new(Identity { id: own_id(&store).await? });
         let networks = Networks::open(&config, &identity.id, &store).await?;
         let volumes = Volumes::open(config.volumes_dir(), &store, &events).await?;
         let directory = Directory::default();
-        let services = Services { config, identity, store, images, networks, volumes, events, directory };
+        // Through a mount that nobody can write to, and with room for a container's id.
+        let monitors = Reserve::new(executable, config.monitor_dir(names::fresh_id()));
+        let services = Services { config, identity, store, images, networks, volumes, events, monitors, directory };
         let containers = Containers::new(services.clone());
         reconcile::run(&services, &containers).await?;
         Ok(Self { services, containers, _lock: Arc::new(lock) })
@@ -88,6 +91,10 @@ impl Engine {
     pub async fn close(&self) {
         // Gone already is as good.
         drop(std::fs::remove_file(self.config().run.join("engine.pid")));
+        let images = self.services.images.clone();
+        if let Err(error) = crate::blocking(move || images.snapshots().end_stock()).await {
+            tracing::warn!(error = %error.chain(), "left behind at the engine's end");
+        }
         if self.containers.any_live() {
             return;
         }

@@ -1,7 +1,8 @@
 //! The handles that a container's owner works with.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
+
+use wharf_monitor::Reserve;
 
 use crate::config::Config;
 use crate::container::Directory;
@@ -28,6 +29,8 @@ pub struct Services {
     pub volumes: Volumes,
     /// The event bus.
     pub events: Events,
+    /// Makes containers' monitors.
+    pub monitors: Reserve,
     /// Who is there.
     pub directory: Directory,
 }
@@ -39,8 +42,6 @@ pub const SHARED_CGROUP: &str = "/wharf";
 pub struct Identity {
     /// Twelve hexadecimal digits that the names of its things in the kernel carry.
     pub id: String,
-    /// This program, to be executed as a monitor, through a mount that nobody can write to.
-    pub executable: OwnedFd,
 }
 
 impl Services {

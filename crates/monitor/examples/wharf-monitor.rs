@@ -3,6 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let folder = std::env::args_os().nth(1).unwrap_or_default();
-    wharf_monitor::main(folder.into())
+    wharf_monitor::main()
 }

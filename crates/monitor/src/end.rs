@@ -17,8 +17,8 @@ impl Monitor {
     /// Brings everything to its end after the first process ended with `code`. Goes on past errors and puts them into the record.
     ///
     /// The order is what others rely on: whoever sees its stream end finds the exit code, and whoever sees the connection to
-    /// the monitor end finds its ports and its cgroup free. What the kernel takes its time for comes last, when nobody waits:
-    /// the death of the network namespace, and the overlay's unmounting, which writes the file system of the upper folder to disk.
+    /// the monitor end finds its ports free. What the kernel takes its time for comes last, when nobody waits: the cgroup, the
+    /// death of the network namespace, and the overlay's unmounting, which writes the file system of the upper folder to disk.
     /// Until this process has ended the container must not start again.
     pub(crate) fn end(mut self, code: i32, problem: Option<&Error>) {
         let mut problems: Vec<String> = problem.into_iter().map(Error::chain).collect();
@@ -35,9 +35,9 @@ impl Monitor {
         let exit = self.record(exit);
         self.events.publish(Event::Exited(exit.clone()), &mut self.connections);
         self.sessions.values_mut().for_each(Session::finish);
-        let exit = self.remove_cgroup(exit);
         self.listener.close();
         self.connections.clear();
+        let exit = self.remove_cgroup(exit);
         // Nobody is left to be told of a failure, and what would fail is the wait for clients that are slow.
         let _ = self.serve_clients();
         self.close_sandbox(exit);

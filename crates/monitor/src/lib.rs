@@ -35,5 +35,5 @@ mod stdio;
 mod wire;
 
 pub use exit::read_exit;
-pub use handle::{Events, Handle, Newborn};
+pub use handle::{Events, Handle, Newborn, Reserve};
 pub use process::{NAME, main};

@@ -1,9 +1,11 @@
 //! The monitor as a process.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use wharf_network::Blank;
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::connection::Connection;
@@ -11,30 +13,35 @@ use crate::listener::Listener;
 use crate::monitor::{Monitor, failed, unblock};
 use crate::poll::Poll;
 use crate::protocol::{MonitorSpec, Reply, Request, Streams};
-use crate::start::{FIRST, Running, start};
+use crate::start::{FIRST, start};
 use crate::wire::{self, Received};
 
-/// The name of the process, and argument 0 by which the binary knows that it is to be a monitor. Argument 1 is its folder.
+/// The name of the process, and argument 0 by which the binary knows that it is to be a monitor. Argument 1 has room for its
+/// folder, and names it once the container is being started.
 pub const NAME: &str = "wharf-monitor";
 
-/// The monitor of one container: `run_dir` is its folder, descriptor 3 the connection to the engine that started it.
+/// The monitor of one container; descriptor 3 is the connection to the engine that started it.
 ///
 /// Ends when the container has ended and everything is taken down. To be called first thing in a process that has one thread.
-pub fn main(run_dir: PathBuf) -> ExitCode {
-    leave_a_trace_of_panics(run_dir.clone());
-    match run(run_dir) {
+pub fn main() -> ExitCode {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn run(run_dir: PathBuf) -> Result<()> {
+fn run() -> Result<()> {
     let engine = wharf_sys::inherit::take(3).context("there is no connection to the engine")?;
     settle_in()?;
-    let Some(received) = await_start(&engine)? else { return Ok(()) };
+    let mut blank = None;
+    let Some(received) = await_start(&engine, &mut blank)? else { return Ok(()) };
     let poll = Poll::new().context("cannot make an epoll set")?;
-    let prepared = prepare(&poll, &run_dir, received);
-    let (listener, running) = match prepared {
+    let prepared = unpack(received).and_then(|order| {
+        settle_down(&order.run_dir);
+        let listener = Listener::bind(&poll, &order.run_dir)?;
+        Ok((order.run_dir, listener, start(&poll, order.spec, order.clients, blank)?))
+    });
+    let (run_dir, listener, running) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return wire::send(&engine, &failed(&error), &[]).context("cannot answer the engine"),
     };
@@ -57,27 +64,39 @@ fn settle_in() -> Result<()> {
     wharf_sys::process::block_all_signals().context("cannot block signals")
 }
 
-/// Waits for [`Request::Start`]; `None` if the engine went away instead.
-fn await_start(engine: &OwnedFd) -> Result<Option<Received>> {
+/// Waits for [`Request::Start`]; `None` if the engine went away instead. Makes a `blank` network namespace if asked to.
+fn await_start(engine: &OwnedFd, blank: &mut Option<Blank>) -> Result<Option<Received>> {
     loop {
         let Some(received) = wire::receive(engine).context("cannot receive from the engine")? else { return Ok(None) };
-        if matches!(received.document(), Ok(Request::Start { .. })) {
-            return Ok(Some(received));
+        match received.document() {
+            Ok(Request::Start { .. }) => return Ok(Some(received)),
+            // If it fails now, it is tried again, and the failure told, when it is needed.
+            Ok(Request::Prepare) => *blank = Blank::new().ok(),
+            _ => {
+                let answer = failed(&Error::conflict("the container has not been started yet"));
+                wire::send(engine, &answer, &[]).context("cannot answer the engine")?;
+            }
         }
-        let answer = failed(&Error::conflict("the container has not been started yet"));
-        wire::send(engine, &answer, &[]).context("cannot answer the engine")?;
     }
 }
 
-fn prepare(poll: &Poll, run_dir: &Path, received: Received) -> Result<(Listener, Running)> {
-    let (spec, clients) = unpack(received)?;
-    let listener = Listener::bind(poll, run_dir)?;
-    Ok((listener, start(poll, spec, clients)?))
+/// From now on this is the monitor of one container: its folder stands among the arguments, and tells of a defect.
+fn settle_down(run_dir: &Path) {
+    leave_a_trace_of_panics(run_dir.to_owned());
+    // Without it only people, and an engine that looks for a monitor which hangs, are worse off.
+    let _ = wharf_sys::arguments::set_arguments(&[NAME.as_bytes(), run_dir.as_os_str().as_bytes()]);
 }
 
-fn unpack(received: Received) -> Result<(MonitorSpec, Vec<(OwnedFd, Streams)>)> {
+/// What a start request says.
+struct Order {
+    run_dir: PathBuf,
+    spec: MonitorSpec,
+    clients: Vec<(OwnedFd, Streams)>,
+}
+
+fn unpack(received: Received) -> Result<Order> {
     let invalid = |error: serde_json::Error| Error::invalid("the start request cannot be understood").caused_by(error);
-    let Request::Start { attach } = received.document().map_err(invalid)? else {
+    let Request::Start { run_dir, attach } = received.document().map_err(invalid)? else {
         return Err(Error::invalid("this is not a start request"));
     };
     let mut descriptors = received.descriptors.into_iter();
@@ -87,7 +106,7 @@ fn unpack(received: Received) -> Result<(MonitorSpec, Vec<(OwnedFd, Streams)>)> 
     if descriptors.len() != attach.len() {
         return Err(Error::invalid("the start request came with another number of clients than it says"));
     }
-    Ok((spec, descriptors.zip(attach).collect()))
+    Ok(Order { run_dir, spec, clients: descriptors.zip(attach).collect() })
 }
 
 impl Monitor {

@@ -173,9 +173,13 @@ pub struct Streams {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
+    /// A container with a network of its own will probably be started: make the namespace already. Not answered.
+    Prepare,
     /// Make the container and start it. Descriptors: the [`MonitorSpec`] as a memory file, then one client
     /// connection for each of `attach`. Answered by [`Reply::Started`].
     Start {
+        /// The monitor's folder, which exists.
+        run_dir: PathBuf,
         /// Clients that attached before the start.
         attach: Vec<Streams>,
     },

@@ -26,7 +26,7 @@ impl Monitor {
         })?;
         let mut descriptors = received.descriptors.into_iter();
         match request {
-            Request::Start { .. } => Err(Error::conflict("the container has been started already")),
+            Request::Prepare | Request::Start { .. } => Err(Error::conflict("the container has been started already")),
             Request::Status => Ok(Reply::Status(self.status())),
             Request::Subscribe => {
                 self.events.subscribe(&mut self.connections[index]);

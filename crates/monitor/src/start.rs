@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use jiff::Timestamp;
-use wharf_network::Sandbox;
+use wharf_network::{Blank, Sandbox};
 use wharf_runtime::cgroup::Group;
 use wharf_runtime::spec::Namespace;
 use wharf_runtime::{Init, Starting, Stdio};
@@ -42,15 +42,21 @@ pub(crate) struct Running {
     pub relays: Relays,
 }
 
-/// Starts the container. The clients are attached before its program runs, so that they see all of its output.
+/// Starts the container, in the `blank` network namespace if it needs one. The clients are attached before its program
+/// runs, so that they see all of its output.
 ///
 /// # Errors
 /// Those of the runtime, the network and the log file; everything that had been made is gone again.
-pub(crate) fn start(poll: &Poll, mut spec: MonitorSpec, clients: Vec<(OwnedFd, Streams)>) -> Result<Running> {
+pub(crate) fn start(
+    poll: &Poll,
+    mut spec: MonitorSpec,
+    clients: Vec<(OwnedFd, Streams)>,
+    blank: Option<Blank>,
+) -> Result<Running> {
     let log = LogFile::open(&spec.log).map_err(|error| {
         error.with_hint("make sure that the log file's folder exists and has space, or choose another log driver")
     })?;
-    let sandbox = Sandbox::create(spec.sandbox.clone())?;
+    let sandbox = Sandbox::create_in(spec.sandbox.clone(), blank)?;
     // The child is cloned inside the sandbox and must not make a network namespace of its own.
     spec.container.namespaces.network = Namespace::Host;
     let around = |sandbox: &mut Sandbox| launch(poll, &spec, sandbox);

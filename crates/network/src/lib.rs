@@ -23,5 +23,5 @@ pub use bridge::{Bridge, BridgeConfig, bridge_mac, endpoint_mac};
 pub use firewall::{Firewall, Guard, NetworkRules, Watch, forward_drops};
 pub use host::{link_names, remove_link, uplink_mtu, used_subnets};
 pub use resolver::{RESOLVER, Redirect};
-pub use sandbox::{Entered, Sandbox, sweep};
+pub use sandbox::{Blank, Entered, Sandbox, sweep};
 pub use subnet::Subnet;

@@ -2,10 +2,11 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, RenameFlags};
+use rustix::fs::{Access, AtFlags, Mode, RenameFlags};
 use rustix::io::Errno;
 use wharf_types::{Id, Result, ResultExt};
 
@@ -13,6 +14,10 @@ use crate::dir::DIR_FLAGS;
 use crate::{Usage, dir, removal};
 
 const TRASH: &str = ".trash";
+/// The folders of a container to come.
+const SPARE: &str = ".spare";
+/// The same while they are being made.
+const UNFINISHED: &str = ".spare.new";
 
 /// The folders of one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +30,31 @@ pub struct Snapshot {
     pub work: PathBuf,
 }
 
+/// A container's folder in `parent`, with what belongs inside.
+fn make_folders(parent: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
+    make(parent, name, 0o700)?;
+    // This one's mode becomes that of the container's `/`.
+    make(parent, &format!("{name}/upper"), 0o755)?;
+    make(parent, &format!("{name}/work"), 0o700)
+}
+
+/// A folder with this mode, whatever the umask; or the one that is there.
+fn make(parent: BorrowedFd<'_>, name: &str, mode: u32) -> rustix::io::Result<()> {
+    let mode = Mode::from_raw_mode(mode);
+    match rustix::fs::mkdirat(parent, name, mode) {
+        Ok(()) => rustix::fs::chmodat(parent, name, mode, AtFlags::empty()),
+        Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The folder `containers/`, with one folder per container id and `.trash` for what is being deleted.
 pub struct Snapshots {
     path: PathBuf,
     root: OwnedFd,
     trash: OwnedFd,
+    /// Held while stocking; whether that is over.
+    stocking: Mutex<bool>,
 }
 
 impl Snapshots {
@@ -40,7 +65,7 @@ impl Snapshots {
     pub fn open(root: &Path) -> Result<Self> {
         let fd = dir::open_or_create(root)?;
         let trash = dir::subdir(fd.as_fd(), TRASH, 0o700)?;
-        Ok(Self { path: root.to_owned(), root: fd, trash })
+        Ok(Self { path: root.to_owned(), root: fd, trash, stocking: Mutex::default() })
     }
 
     /// Where the folders of container `id` are, whether or not they exist.
@@ -50,25 +75,42 @@ impl Snapshots {
     }
 
     /// Makes the folders of a container, or takes those that are there. Never syncs.
+    ///
+    /// Takes the spare folders of [`Snapshots::stock`] where there are some: one system call instead of six.
     pub fn prepare(&self, id: &Id) -> Result<Snapshot> {
-        let make = || -> rustix::io::Result<()> {
-            let name = id.to_string();
-            self.make(&name, 0o700)?;
-            self.make(&format!("{name}/upper"), 0o755)?;
-            self.make(&format!("{name}/work"), 0o700)
+        let name = id.to_string();
+        let made = match rustix::fs::renameat_with(&self.root, SPARE, &self.root, &name, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            Err(_none_or_there_already) => make_folders(self.root.as_fd(), &name),
         };
-        make().map_err(io::Error::from).with_context(|| format!("cannot create the folders of container {id}"))?;
+        made.map_err(io::Error::from).with_context(|| format!("cannot create the folders of container {id}"))?;
         Ok(self.get(id))
     }
 
-    /// The upper folder's mode becomes that of the container's `/`, whatever the umask.
-    fn make(&self, name: &str, mode: u32) -> rustix::io::Result<()> {
-        let mode = Mode::from_raw_mode(mode);
-        match rustix::fs::mkdirat(&self.root, name, mode) {
-            Ok(()) => rustix::fs::chmodat(&self.root, name, mode, rustix::fs::AtFlags::empty()),
-            Err(Errno::EXIST) => Ok(()),
-            Err(error) => Err(error),
+    /// Makes spare folders for the next [`Snapshots::prepare`], if there are none. They keep over restarts.
+    pub fn stock(&self) -> Result<()> {
+        let ended = self.stocking.lock().unwrap_or_else(PoisonError::into_inner);
+        if *ended || rustix::fs::accessat(&self.root, SPARE, Access::EXISTS, AtFlags::empty()).is_ok() {
+            return Ok(());
         }
+        let stock = || {
+            make_folders(self.root.as_fd(), UNFINISHED)?;
+            rustix::fs::renameat_with(&self.root, UNFINISHED, &self.root, SPARE, RenameFlags::NOREPLACE)
+        };
+        stock().map_err(io::Error::from).context("cannot create folders for containers to come")
+    }
+
+    /// Removes the spare folders and makes no more, for an engine that ends.
+    pub fn end_stock(&self) -> Result<()> {
+        let mut ended = self.stocking.lock().unwrap_or_else(PoisonError::into_inner);
+        *ended = true;
+        for name in [SPARE, UNFINISHED] {
+            let name = c_string(name);
+            removal::remove_tree(self.root.as_fd(), &name)
+                .map_err(io::Error::from)
+                .context("cannot remove spare folders")?;
+        }
+        Ok(())
     }
 
     /// Takes a container's folder out of sight by renaming it into the trash: one system call, however large it is.

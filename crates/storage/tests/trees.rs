@@ -259,3 +259,19 @@ fn what_is_discarded_goes_with_the_trash_even_if_protected() {
     snapshots.empty_trash().unwrap();
     assert_eq!(trash(), 0);
 }
+
+#[test]
+fn folders_in_stock_are_taken_once_and_never_in_place_of_those_that_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshots = Snapshots::open(folder.path()).unwrap();
+    let first = snapshots.prepare(&id(1)).unwrap();
+    fs::write(first.upper.join("kept"), "").unwrap();
+    snapshots.stock().unwrap();
+    snapshots.stock().unwrap();
+    snapshots.prepare(&id(1)).unwrap();
+    assert!(first.upper.join("kept").exists());
+    let second = snapshots.prepare(&id(2)).unwrap();
+    let modes = [&second.dir, &second.upper, &second.work].map(|dir| dir.metadata().unwrap().mode() & 0o777);
+    assert_eq!(modes, [0o700, 0o755, 0o700]);
+    assert!(!folder.path().join(".spare").exists());
+}

@@ -2,6 +2,7 @@
 //!
 //! It wraps only what `rustix` and `nix` lack; everything here is a thin, safe function over one kernel interface.
 
+pub mod arguments;
 pub mod bpf;
 pub mod capability;
 pub mod exe;

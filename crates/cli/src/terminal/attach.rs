@@ -1,15 +1,18 @@
 //! Moves bytes between the person and a process in a container.
 //!
 //! Two threads with plain blocking calls: output must go on flowing while the main thread waits for the engine, and
-//! standard input may be anything, regular files included, which no event loop can wait for. Once attached the streams
-//! are a matter between this process and the container's monitor; an engine that dies meanwhile does not matter.
+//! standard input may be anything, regular files included, which no event loop can wait for. A program that is silent to
+//! its end costs no thread. Once attached the streams are a matter between this process and the container's monitor; an
+//! engine that dies meanwhile does not matter.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 use wharf_client::{Chunk, Demultiplexer, Hijacked, Source, Stream};
 
@@ -49,35 +52,21 @@ impl Session {
     /// Starts moving bytes.
     pub fn start(hijacked: Hijacked, wiring: Wiring) -> Outcome<Self> {
         let (stream, early, multiplexed) = hijacked.into_parts();
-        let (reader, mut writer) = blocking(stream)?;
-        let (sender, ended) = oneshot::channel();
-        let done = Arc::new(AtomicBool::new(false));
-        let report = Arc::new(std::sync::Mutex::new(Some(sender)));
-        let tell = move |report: &std::sync::Mutex<Option<oneshot::Sender<End>>>, end| {
-            let sender = report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            // Nobody listens any more when the command has ended for another reason.
-            let _ = sender.map(|sender| sender.send(end));
-        };
-        if wiring.stdin {
-            let report = Arc::clone(&report);
-            let watch = Watch::new(if wiring.tty { wiring.detach_keys } else { Vec::new() });
-            thread::Builder::new().name("stdin".into()).spawn(move || {
-                match copy_input(&mut *writer, watch) {
-                    Typed::Detach => tell(&report, End::Detached),
-                    // An output that has ended says so itself.
-                    Typed::End if wiring.half_close => drop(writer.close()),
-                    Typed::End => {}
-                }
-            })?;
-        }
-        let finished = Arc::clone(&done);
         let framed = multiplexed.unwrap_or(!wiring.tty);
-        thread::Builder::new().name("output".into()).spawn(move || {
-            let result = if framed { copy_frames(reader, &early) } else { copy_raw(reader, &early) };
-            finished.store(true, Ordering::Release);
-            tell(&report, End::Output(result));
-        })?;
-        Ok(Self { ended, done })
+        let (report, ended) = Report::new();
+        let session = Self { ended, done: Arc::clone(&report.done) };
+        if wiring.stdin {
+            let (reader, writer) = blocking(stream)?;
+            send_input(writer, wiring, report.clone())?;
+            show_output(reader, early, framed, report)?;
+        } else {
+            tokio::spawn(async move {
+                if let Err(error) = await_output(stream, early, framed, &report).await {
+                    report.output_ended(Err(error));
+                }
+            });
+        }
+        Ok(session)
     }
 
     /// Waits until the output ends or the person detaches.
@@ -91,6 +80,65 @@ impl Session {
             Err(_) => Ok(End::Output(Ok(()))),
         }
     }
+}
+
+/// Where the threads say how the connection ended: whoever is first.
+#[derive(Clone)]
+struct Report {
+    done: Arc<AtomicBool>,
+    sender: Arc<Mutex<Option<oneshot::Sender<End>>>>,
+}
+
+impl Report {
+    fn new() -> (Self, oneshot::Receiver<End>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { done: Arc::default(), sender: Arc::new(Mutex::new(Some(sender))) }, receiver)
+    }
+
+    fn output_ended(&self, result: io::Result<()>) {
+        self.done.store(true, Ordering::Release);
+        self.tell(End::Output(result));
+    }
+
+    fn tell(&self, end: End) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Nobody listens any more when the command has ended for another reason.
+        let _ = sender.map(|sender| sender.send(end));
+    }
+}
+
+/// Sends standard input in a thread of its own.
+fn send_input(mut writer: Box<dyn HalfClose>, wiring: Wiring, report: Report) -> io::Result<()> {
+    let watch = Watch::new(if wiring.tty { wiring.detach_keys } else { Vec::new() });
+    let copy = move || match copy_input(&mut *writer, watch) {
+        Typed::Detach => report.tell(End::Detached),
+        // An output that has ended says so itself.
+        Typed::End if wiring.half_close => drop(writer.close()),
+        Typed::End => {}
+    };
+    thread::Builder::new().name("stdin".into()).spawn(copy).map(drop)
+}
+
+/// Shows output in a thread of its own.
+fn show_output(reader: Box<dyn Read + Send>, early: Bytes, framed: bool, report: Report) -> io::Result<()> {
+    let copy = move || {
+        report.output_ended(if framed { copy_frames(reader, &early) } else { copy_raw(reader, &early) });
+    };
+    thread::Builder::new().name("output".into()).spawn(copy).map(drop)
+}
+
+/// Waits for the first output, and only then begins a thread to show it.
+async fn await_output(mut stream: Stream, early: Bytes, framed: bool, report: &Report) -> io::Result<()> {
+    let mut first = BytesMut::from(early);
+    if first.is_empty() {
+        match stream.read_buf(&mut first).await {
+            Ok(0) => return Ok(report.output_ended(Ok(()))),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(report.output_ended(Ok(()))),
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+    }
+    show_output(blocking(stream)?.0, first.freeze(), framed, report.clone())
 }
 
 /// Both directions of a connection, blocking.

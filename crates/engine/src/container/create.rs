@@ -93,12 +93,13 @@ impl Containers {
         let paths: Vec<String> = record.config.volumes.keys().cloned().collect();
         let host = record.host_config.clone();
         mounts::resolve(services, &self.directory, &host, paths.iter(), &mut record.mounts).await?;
-        let (images, layers, mounts) = (services.images.clone(), record.layers.clone(), record.mounts.clone());
-        crate::blocking(move || {
-            copy_up::fill(&layers, &mounts)?;
-            images.snapshots().prepare(&id).map(drop)
-        })
-        .await?;
+        if !record.mounts.is_empty() {
+            let (layers, mounts) = (record.layers.clone(), record.mounts.clone());
+            crate::blocking(move || copy_up::fill(&layers, &mounts)).await?;
+        }
+        // A rename, usually: sending that to another thread would take longer than doing it.
+        tokio::task::block_in_place(|| services.images.snapshots().prepare(&id))?;
+        services.monitors.refill(true);
         // A container that goes with its end need not outlive a power cut.
         let durability = if record.auto_remove() { Durability::Crash } else { Durability::Power };
         rows::insert(&services.store, record, durability).await

@@ -1,9 +1,8 @@
 //! From a record to a running process: network plan, files, monitor.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use wharf_monitor::Newborn;
 use wharf_monitor::protocol::Streams;
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::spec::Resources;
@@ -57,13 +56,15 @@ pub async fn start(
     let newborn = tokio::task::block_in_place(|| {
         files::write(record, &sandbox, &container_dir, &around)?;
         make_fresh(&run_dir)?;
-        Newborn::spawn(services.identity.executable.as_fd(), &run_dir)
+        services.monitors.take()
     })?;
     let spec = spec::build(services, record, sandbox)?;
     // A monitor that is told nothing ends with its connection.
     intent.await?;
     let monitor = newborn.pid();
-    let (started, handle, events) = newborn.start(&spec, clients).await?;
+    let (started, handle, events) = newborn.start(&run_dir, &spec, clients).await?;
+    services.monitors.refill(false);
+    services.images.stock_snapshots_later();
     Ok((Live { pid: monitor, handle: Arc::new(handle), events }, started.pid, started.started_at))
 }
 
@@ -85,12 +86,9 @@ pub async fn limit(services: &Services, record: &Record, resources: Resources) -
 
 /// An empty monitor folder: what an earlier run left there is known by now.
 fn make_fresh(dir: &std::path::Path) -> Result<()> {
-    use std::io::ErrorKind;
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(Error::from(error)).with_context(|| format!("cannot clear {}", dir.display()));
-        }
-        _ => {}
-    }
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
+    let made = std::fs::create_dir(dir).or_else(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => std::fs::remove_dir_all(dir).and_then(|()| std::fs::create_dir(dir)),
+        _ => std::fs::create_dir_all(dir),
+    });
+    made.with_context(|| format!("cannot make an empty folder {}", dir.display()))
 }

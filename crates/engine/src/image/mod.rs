@@ -61,6 +61,16 @@ impl Images {
         crate::blocking(move || work(this.store())).await
     }
 
+    /// Makes folders for the next container in the background.
+    pub(crate) fn stock_snapshots_later(&self) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = crate::blocking(move || this.snapshots().stock()).await {
+                tracing::debug!(error = %error.chain(), "no folders in stock; the next container makes its own");
+            }
+        });
+    }
+
     /// Gives disk space back in the background: folders of containers that were removed.
     pub(crate) fn empty_trash_later(&self) {
         let this = self.clone();

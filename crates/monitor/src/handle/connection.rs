@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, connect};
 use tokio::io::Interest;
@@ -88,6 +89,18 @@ impl Connection {
                 Err(_would_block) => {}
             }
         }
+    }
+
+    /// Sends a request that nobody waits for, if it can be sent at once.
+    pub(crate) fn send_now(&self, request: &Request) -> io::Result<()> {
+        wire::send(self.0.get_ref(), request, &[])
+    }
+
+    /// Whether the other side has the connection open.
+    pub(crate) fn is_open(&self) -> bool {
+        let mut pollfd = [PollFd::new(self.0.get_ref(), PollFlags::empty())];
+        let ready = poll(&mut pollfd, Some(&Timespec::default()));
+        ready.is_ok() && !pollfd[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
     /// The next answer or event; `None` when the monitor has closed the connection. Cancellation loses nothing.

@@ -5,6 +5,7 @@
 
 mod connection;
 mod events;
+mod reserve;
 mod spawn;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,6 +21,7 @@ use crate::protocol::{NamesPlan, Reply, Request, Status, Streams};
 use connection::{Connection, unexpected};
 
 pub use events::Events;
+pub use reserve::Reserve;
 pub use spawn::Newborn;
 
 /// How long a monitor may take to answer.

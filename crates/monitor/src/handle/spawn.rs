@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use tokio::io::Interest;
@@ -21,22 +21,22 @@ use crate::readiness::watch;
 #[derive(Debug)]
 pub struct Newborn {
     connection: Connection,
-    run_dir: PathBuf,
     pid: i32,
 }
 
 impl Newborn {
     /// Starts the monitor's process. `executable` is the binary (`wharf_sys::exe::self_exe_readonly`), whose `main` calls
-    /// [`crate::main`] when argument 0 is [`NAME`]; `run_dir` is the monitor's folder, which exists.
+    /// [`crate::main`] when argument 0 is [`NAME`]; `room` is a path as long as its folder's will be, so that the folder has
+    /// room among the process's arguments, where people and the next engine find it.
     ///
-    /// The process outlives the engine; while the engine lives it is reaped.
+    /// Once started the process outlives the engine; while the engine lives it is reaped.
     ///
     /// # Errors
     /// The executable cannot be run, or the host is out of processes or descriptors.
-    pub fn spawn(executable: BorrowedFd<'_>, run_dir: &Path) -> Result<Self> {
+    pub fn spawn(executable: BorrowedFd<'_>, room: &Path) -> Result<Self> {
         let (ours, theirs) = packet::pair().context("cannot make a socket pair")?;
-        let folder = CString::new(run_dir.as_os_str().as_bytes())
-            .map_err(|_| Error::invalid(format!("{} cannot be a folder's name", run_dir.display())))?;
+        let folder = CString::new(room.as_os_str().as_bytes())
+            .map_err(|_| Error::invalid(format!("{} cannot be a folder's name", room.display())))?;
         let name = CString::new(NAME).map_err(std::io::Error::from)?;
         let request = Spawn {
             executable,
@@ -47,7 +47,18 @@ impl Newborn {
         };
         let (pid, pidfd) = spawn(&request).context("cannot start the container's monitor")?;
         reap(pidfd)?;
-        Ok(Self { connection: Connection::new(ours)?, run_dir: run_dir.to_owned(), pid })
+        Ok(Self { connection: Connection::new(ours)?, pid })
+    }
+
+    /// Has the network namespace made that most containers need, while there is time.
+    pub fn prepare(&self) {
+        // One that cannot be told will fail its start, which says why.
+        let _ = self.connection.send_now(&Request::Prepare);
+    }
+
+    /// Whether the process is still there.
+    pub fn is_alive(&self) -> bool {
+        self.connection.is_open()
     }
 
     /// The monitor's process id.
@@ -56,12 +67,14 @@ impl Newborn {
     }
 
     /// Starts the container, with the clients that attached before. The events begin with its start, none can be missed.
+    /// `run_dir` is the monitor's folder, which exists and is empty.
     ///
     /// # Errors
     /// Whatever kept the container from starting; nothing of it is left then, and the monitor ends. `Unavailable` when the
     /// monitor does not answer in time.
     pub async fn start(
         mut self,
+        run_dir: &Path,
         spec: &MonitorSpec,
         clients: Vec<(OwnedFd, Streams)>,
     ) -> Result<(Started, Handle, Events)> {
@@ -69,12 +82,13 @@ impl Newborn {
         let file = memfd::sealed("wharf-container", &json).context("cannot make a memory file")?;
         let (sockets, attach): (Vec<_>, Vec<_>) = clients.into_iter().unzip();
         let descriptors: Vec<_> = std::iter::once(&file).chain(&sockets).map(AsFd::as_fd).collect();
-        let reply = self.connection.ask(&Request::Start { attach }, &descriptors, START_PATIENCE).await?;
+        let request = Request::Start { run_dir: run_dir.to_owned(), attach };
+        let reply = self.connection.ask(&request, &descriptors, START_PATIENCE).await?;
         let started = started(reply.into_result()?)?;
         // The monitor may be gone already if the container was quick; then its record tells the rest.
         let _ = self.connection.send(&Request::Subscribe, &[]).await;
-        let events = Events::new(self.connection, &self.run_dir, Vec::new());
-        Ok((started, Handle::new(&self.run_dir), events))
+        let events = Events::new(self.connection, run_dir, Vec::new());
+        Ok((started, Handle::new(run_dir), events))
     }
 }
 

@@ -120,7 +120,7 @@ impl Fixture {
         let newborn = Newborn::spawn(executable.as_fd(), &self.run_dir()).unwrap();
         let monitor = newborn.pid();
         let clients = clients.into_iter().map(|(socket, streams)| (socket.into(), streams)).collect();
-        match newborn.start(&self.spec, clients).await {
+        match newborn.start(&self.run_dir(), &self.spec, clients).await {
             Ok((started, handle, events)) => Ok(Running { fixture: self, handle, events, pid: started.pid, monitor }),
             Err(error) => Err((self, error)),
         }
@@ -136,7 +136,7 @@ impl Running {
                 exit = Some(end);
             }
         }
-        self.assert_nothing_is_left();
+        self.assert_nothing_is_left().await;
         exit.expect("the exit was not told")
     }
 
@@ -151,10 +151,18 @@ impl Running {
     /// After [`Event::Exited`] has been seen: waits for the end of the monitor.
     pub async fn expect_gone(mut self) {
         assert_eq!(patiently(self.events.next()).await.unwrap(), None);
-        self.assert_nothing_is_left();
+        self.assert_nothing_is_left().await;
     }
 
-    fn assert_nothing_is_left(&self) {
+    /// Once the monitor has ended.
+    async fn assert_nothing_is_left(&self) {
+        let monitor = format!("/proc/{}", self.monitor);
+        patiently(async {
+            while fs::exists(&monitor).unwrap() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
         self.fixture.assert_no_cgroup();
         assert!(!fs::exists(self.fixture.run_dir().join("monitor.sock")).unwrap());
         assert!(!fs::exists(format!("/proc/{}/root/bin", self.pid)).unwrap_or(false));

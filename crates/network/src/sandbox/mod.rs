@@ -65,6 +65,26 @@ struct Closed {
     linked: bool,
 }
 
+/// A network namespace in which nothing was done yet: it takes the kernel about as long as all the rest of a sandbox.
+#[derive(Debug)]
+pub struct Blank {
+    namespace: OwnedFd,
+    inside: Rtnl,
+}
+
+impl Blank {
+    /// Makes one. The calling thread is where it was afterwards.
+    ///
+    /// # Errors
+    /// `System` when the kernel refuses.
+    pub fn new() -> Result<Self> {
+        let inside = Entered::unshare()?;
+        let blank = Self { namespace: namespace::current()?, inside: Rtnl::open()? };
+        inside.leave()?;
+        Ok(blank)
+    }
+}
+
 impl Sandbox {
     /// Reserves the host ports and makes the namespace (or opens the one to join), with the kernel parameters set.
     /// Fast: no interface is created yet. The caller is in the host's namespace before and after.
@@ -74,13 +94,21 @@ impl Sandbox {
     /// `InvalidParameter` for a kernel parameter that does not take its value; `NotImplemented` for a port that cannot be
     /// published, see [`Firewall::publish`].
     pub fn create(plan: SandboxPlan) -> Result<Sandbox> {
+        Self::create_in(plan, None)
+    }
+
+    /// [`Sandbox::create`] with a namespace that was made in advance.
+    ///
+    /// # Errors
+    /// As [`Sandbox::create`].
+    pub fn create_in(plan: SandboxPlan, blank: Option<Blank>) -> Result<Sandbox> {
         let state = match &plan {
             SandboxPlan::Host => State::Host,
             SandboxPlan::Join(path) => State::Joined(namespace::open(path)?),
             SandboxPlan::Own { endpoints, ports, sysctls, .. } => {
                 firewall::check(ports)?;
                 let held = ports::reserve(ports)?;
-                State::Own(Own::create(endpoints, sysctls, held)?)
+                State::Own(Own::create(blank, endpoints, sysctls, held)?)
             }
         };
         Ok(Sandbox { plan, state })
@@ -192,18 +220,17 @@ fn sweep_ports(table: &str, ports: &[PortPlan]) -> Result<()> {
 }
 
 impl Own {
-    fn create(endpoints: &[EndpointPlan], sysctls: &[(String, String)], held: Vec<Held>) -> Result<Self> {
-        let inside = Entered::unshare()?;
-        let own = Own {
-            namespace: namespace::current()?,
-            inside: Rtnl::open()?,
-            waiting: interfaces::set_parameters(endpoints, sysctls)?,
-            held,
-            firewall: None,
-            linked: false,
-        };
-        inside.leave()?;
-        Ok(own)
+    fn create(
+        blank: Option<Blank>,
+        endpoints: &[EndpointPlan],
+        sysctls: &[(String, String)],
+        held: Vec<Held>,
+    ) -> Result<Self> {
+        let Blank { namespace, inside } = blank.map_or_else(Blank::new, Ok)?;
+        let entered = Entered::enter(namespace.as_fd())?;
+        let waiting = interfaces::set_parameters(endpoints, sysctls)?;
+        entered.leave()?;
+        Ok(Own { namespace, inside, waiting, held, firewall: None, linked: false })
     }
 
     fn set_waiting_parameters(&mut self) -> Result<()> {
