@@ -74,6 +74,8 @@ pub struct AttachOptions {
 pub struct LogOptions {
     /// Wait for more at the end.
     pub follow: bool,
+    /// Standard input, where the log has it (an extension: other engines ignore it).
+    pub stdin: bool,
     /// Standard output.
     pub stdout: bool,
     /// Standard error.
@@ -252,6 +254,7 @@ impl Client {
             .with_flag("follow", options.follow)
             .with_option("since", options.since.as_ref())
             .with_flag("stderr", options.stderr)
+            .with_flag("stdin", options.stdin)
             .with_flag("stdout", options.stdout)
             .with_option("tail", options.tail.as_ref())
             .with_flag("timestamps", options.timestamps)

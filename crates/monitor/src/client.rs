@@ -84,6 +84,7 @@ impl Client {
     /// Sends output, or keeps what the socket does not take now.
     pub(crate) fn output(&mut self, stream: Stream, bytes: &[u8]) {
         let wanted = match stream {
+            Stream::Stdin => false,
             Stream::Stdout => self.streams.stdout,
             Stream::Stderr => self.streams.stderr,
         };

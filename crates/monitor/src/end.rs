@@ -30,6 +30,7 @@ impl Monitor {
         let released = self.container.sandbox.as_mut().map(wharf_network::Sandbox::release);
         problems.extend(released.iter().flatten().map(Error::chain));
         let mut log = self.sessions.get_mut(&FIRST).and_then(Session::end_log);
+        log.iter_mut().for_each(crate::log::Log::drain);
         problems.extend(log.as_ref().and_then(|log| log.problem()));
         let exit = Exit { code, oom_killed: self.oom_killed(&mut problems), finished_at: now(), problems };
         let exit = self.record(exit);
@@ -41,7 +42,7 @@ impl Monitor {
         // Nobody is left to be told of a failure, and what would fail is the wait for clients that are slow.
         let _ = self.serve_clients();
         self.close_sandbox(exit);
-        log.iter_mut().for_each(crate::log::LogFile::wait);
+        log.iter_mut().for_each(crate::log::Log::wait);
     }
 
     /// Reads all output that is still to come. Usually that is what the pipes hold; if a process outside the container

@@ -152,7 +152,7 @@ impl Monitor {
         if let Some(names) = &mut self.names {
             names.forget();
         }
-        self.sessions.values_mut().filter_map(|session| session.log.as_mut()).for_each(crate::log::LogFile::shrink);
+        self.sessions.values_mut().filter_map(|session| session.log.as_mut()).for_each(crate::log::Log::shrink);
         crate::memory::give_back();
     }
 
@@ -176,6 +176,12 @@ impl Monitor {
             }
             Token::Probe => self.probe_ready(),
             Token::Names(_) | Token::Relay(_) | Token::Relayed(..) => self.network(token, flags),
+            Token::Log => {
+                self.sessions.entry(FIRST).and_modify(|session| {
+                    session.log.iter_mut().for_each(|log| log.ready(flags));
+                    session.rearm();
+                });
+            }
         }
         if let Token::Input(key) | Token::Output(key, _) | Token::Client(key, _) = token {
             self.sessions.entry(key).and_modify(Session::rearm);
@@ -247,6 +253,10 @@ impl Monitor {
     /// Lets go of what is over: connections, clients, and execs whose process and output have ended.
     fn settle(&mut self) {
         self.connections.retain(|connection| !connection.is_closed());
+        if let Some(session) = self.sessions.get_mut(&FIRST).filter(|session| session.needs_clock()) {
+            session.log.iter_mut().for_each(crate::log::Log::tend);
+            session.rearm();
+        }
         let ended = self.sessions.iter().filter(|(key, session)| **key != FIRST && session.exit().is_some());
         let ended: Vec<u32> = ended.map(|(key, _)| *key).collect();
         for key in ended {

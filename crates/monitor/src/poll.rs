@@ -35,6 +35,8 @@ pub(crate) enum Token {
     Relay(u32),
     /// One end of a connection whose bytes are passed on.
     Relayed(u32, u32),
+    /// The connection to a log collector.
+    Log,
 }
 
 impl Token {
@@ -50,6 +52,7 @@ impl Token {
             Token::Names(number) => (10, number, 0),
             Token::Relay(number) => (11, number, 0),
             Token::Relayed(number, end) => (12, number, end),
+            Token::Log => (7, 0, 0),
         };
         (kind << 60) | (u64::from(number) << DETAIL_BITS) | u64::from(detail)
     }
@@ -68,6 +71,7 @@ impl Token {
             10 => Token::Names(number),
             11 => Token::Relay(number),
             12 => Token::Relayed(number, detail),
+            7 => Token::Log,
             _ => return None,
         })
     }
@@ -164,6 +168,7 @@ mod tests {
                 Token::Names(session),
                 Token::Relay(session),
                 Token::Relayed(session, detail),
+                Token::Log,
             ];
             for token in tokens {
                 prop_assert_eq!(Token::unpack(token.pack()), Some(token));

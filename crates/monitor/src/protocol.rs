@@ -28,6 +28,9 @@ pub struct MonitorSpec {
     pub open_stdin: bool,
     /// Close standard input when the first client that wrote to it goes away.
     pub stdin_once: bool,
+    /// Whether standard input is part of the log.
+    #[serde(default)]
+    pub log_stdin: bool,
     /// How to find out whether the container is healthy, if at all.
     #[serde(default)]
     pub health: Option<HealthPlan>,
@@ -151,6 +154,118 @@ pub enum LogPlan {
         /// Fields for each line's `attrs`.
         attrs: Vec<(String, String)>,
     },
+    /// To a collector.
+    Remote {
+        /// The collector.
+        collector: Box<Collector>,
+        /// A file in which the same is kept for whoever reads it here.
+        cache: Option<Box<LogPlan>>,
+    },
+}
+
+/// Something that takes log messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collector {
+    /// Where it is.
+    pub address: CollectorAddress,
+    /// In what form it wants them.
+    pub format: LogFormat,
+    /// Beyond so many bytes that wait for it, messages are dropped; without this the container waits.
+    pub drop_beyond: Option<u64>,
+    /// Whether the container starts even if it is not there yet.
+    pub patient: bool,
+}
+
+/// Where a collector is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CollectorAddress {
+    /// A UDP port.
+    Udp(SocketAddr),
+    /// A TCP port.
+    Tcp(SocketAddr),
+    /// A stream socket.
+    Unix(PathBuf),
+    /// A datagram socket.
+    UnixDatagram(PathBuf),
+}
+
+/// In what form a collector wants its messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Syslog.
+    Syslog(SyslogPlan),
+    /// Graylog's.
+    Gelf(GelfPlan),
+    /// Fluentd's forward protocol.
+    Fluentd(FluentdPlan),
+    /// The journal's native protocol, with these fields in every entry.
+    Journald(Vec<(String, String)>),
+}
+
+/// What every syslog message has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyslogPlan {
+    /// The facility's number.
+    pub facility: u8,
+    /// Which standard.
+    pub style: SyslogStyle,
+    /// The host's name.
+    pub hostname: String,
+    /// The program's name.
+    pub tag: String,
+}
+
+/// Which form of syslog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyslogStyle {
+    /// As to the host's own daemon.
+    Local,
+    /// RFC 3164.
+    Rfc3164,
+    /// RFC 5424.
+    Rfc5424 {
+        /// With microseconds.
+        micro: bool,
+    },
+}
+
+/// What every GELF message has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GelfPlan {
+    /// The host's name.
+    pub host: String,
+    /// Additional fields, without their underscore.
+    pub fields: Vec<(String, String)>,
+    /// How datagrams are compressed.
+    pub compression: GelfCompression,
+    /// How hard, 0 to 9.
+    pub level: u8,
+}
+
+/// How GELF datagrams are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GelfCompression {
+    /// Not at all.
+    None,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 1950.
+    Zlib,
+}
+
+/// What every event for Fluentd has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FluentdPlan {
+    /// The tag.
+    pub tag: String,
+    /// Additional fields.
+    pub fields: Vec<(String, String)>,
+    /// Times with nanoseconds.
+    pub sub_second: bool,
 }
 
 /// How a client's connection carries a process's streams.

@@ -3,7 +3,6 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::termios::Winsize;
@@ -11,7 +10,7 @@ use wharf_runtime::Child;
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::client::{Client, Input};
-use crate::log::{LogFile, Stream};
+use crate::log::{Log, Stream};
 use crate::poll::{Poll, Token, Watched};
 use crate::protocol::Streams;
 use crate::stdin::Stdin;
@@ -48,7 +47,7 @@ pub(crate) struct Session {
     next_client: u32,
     poll: Poll,
     /// The log, for the first process.
-    pub log: Option<LogFile>,
+    pub log: Option<Log>,
     /// What it wrote, as far as there is room: for a health check.
     pub capture: Option<Capture>,
 }
@@ -130,7 +129,7 @@ impl Session {
                 self.clients.iter_mut().for_each(|client| client.output(stream, bytes));
                 self.capture.iter_mut().for_each(|capture| capture.add(bytes));
                 if let Some(log) = &mut self.log {
-                    log.append(stream, bytes, &Timestamp::now().to_string());
+                    log.append(stream, bytes);
                 }
                 true
             }
@@ -146,7 +145,7 @@ impl Session {
     fn end_output(&mut self, stream: Stream) {
         let ended = self.outputs[usize::from(stream.number()) - 1].take();
         if let Some(log) = self.log.as_mut().filter(|_| ended.is_some()) {
-            log.finish(stream, &Timestamp::now().to_string());
+            log.finish(stream);
         }
     }
 
@@ -167,20 +166,27 @@ impl Session {
         }
         match client.input(scratch) {
             Input::Bytes(bytes) => {
-                self.stdin.write(&bytes);
+                self.write_input(&bytes);
                 false
             }
             Input::End(bytes) => {
-                self.stdin.write(&bytes);
+                self.write_input(&bytes);
                 self.input_ended(id);
                 false
             }
             Input::Detach(bytes) => {
-                self.stdin.write(&bytes);
+                self.write_input(&bytes);
                 self.close_client(id);
                 true
             }
         }
+    }
+
+    fn write_input(&mut self, bytes: &[u8]) {
+        if let Some(log) = self.log.as_mut().filter(|_| self.stdin.is_open() && !bytes.is_empty()) {
+            log.append(Stream::Stdin, bytes);
+        }
+        self.stdin.write(bytes);
     }
 
     /// As Docker does: a client's end of input is the process's if that was agreed; else the client is done.
@@ -204,7 +210,7 @@ impl Session {
     /// Drops clients that are done and settles what each descriptor waits for.
     pub(crate) fn rearm(&mut self) {
         self.clients.retain(|client| !client.is_done());
-        let held_up = self.clients.iter().any(Client::is_full);
+        let held_up = self.clients.iter().any(Client::is_full) || self.log.as_ref().is_some_and(Log::is_full);
         let interest = (!held_up).then_some(EventFlags::IN);
         for output in &mut self.outputs {
             if let Some(watched) = output
@@ -253,8 +259,9 @@ impl Session {
     }
 
     /// The log with everything in it that the streams had; nothing is written to it any more.
-    pub(crate) fn end_log(&mut self) -> Option<LogFile> {
+    pub(crate) fn end_log(&mut self) -> Option<Log> {
         [Stream::Stdout, Stream::Stderr].into_iter().for_each(|stream| self.end_output(stream));
+        self.log.iter_mut().for_each(|log| log.finish(Stream::Stdin));
         self.log.take()
     }
 
@@ -270,7 +277,7 @@ impl Session {
 
     /// Whether time matters to this session: a client is slow, or the streams outlive the process.
     pub(crate) fn needs_clock(&self) -> bool {
-        self.exit.is_some() || self.is_owing()
+        self.exit.is_some() || self.is_owing() || self.log.as_ref().is_some_and(Log::needs_clock)
     }
 
     /// The descriptors on which output may still come.

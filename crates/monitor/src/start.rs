@@ -10,7 +10,7 @@ use wharf_runtime::{Init, Starting, Stdio};
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::dns::NameServer;
-use crate::log::LogFile;
+use crate::log::Log;
 use crate::poll::Poll;
 use crate::protocol::{HealthPlan, MonitorSpec, Streams};
 use crate::relay::Relays;
@@ -53,7 +53,7 @@ pub(crate) fn start(
     clients: Vec<(OwnedFd, Streams)>,
     blank: Option<Blank>,
 ) -> Result<Running> {
-    let log = LogFile::open(&spec.log).map_err(|error| {
+    let log = Log::open(poll, &spec.log, spec.log_stdin).map_err(|error| {
         error.with_hint("make sure that the log file's folder exists and has space, or choose another log driver")
     })?;
     let sandbox = Sandbox::create_in(spec.sandbox.clone(), blank)?;

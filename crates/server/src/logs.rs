@@ -28,7 +28,7 @@ pub(crate) async fn attach_with_logs(server: &Server, id: &str, options: AttachO
         return Err(not_yet("attaching with earlier output").with_hint("read the logs first, then attach without logs"));
     }
     let mut past = LogOptions::default();
-    (past.filter.stdout, past.filter.stderr) = (options.stdout, options.stderr);
+    (past.filter.stdin, past.filter.stdout, past.filter.stderr) = (false, options.stdout, options.stderr);
     let log = server.engine.containers().logs(id, past)?;
     let content_type = content_type(call.version, log.tty);
     let shape = Shape { multiplexed: !log.tty, timestamps: false, details: false };
@@ -37,9 +37,11 @@ pub(crate) async fn attach_with_logs(server: &Server, id: &str, options: AttachO
 
 fn options(query: &Query) -> Result<LogOptions> {
     let mut options = LogOptions { follow: query.flag("follow"), ..LogOptions::default() };
+    // An extension: what was typed, where the container's log has it.
+    options.filter.stdin = query.flag("stdin");
     options.filter.stdout = query.flag("stdout");
     options.filter.stderr = query.flag("stderr");
-    if !options.filter.stdout && !options.filter.stderr {
+    if !options.filter.stdin && !options.filter.stdout && !options.filter.stderr {
         return Err(Error::invalid("Bad parameters: you must choose at least one stream"));
     }
     options.filter.since = times::parameter(query, "since")?;

@@ -14,7 +14,7 @@ use super::record::Record;
 use super::security::Security;
 use super::snapshot::Snapshot;
 use super::state::State;
-use super::{Containers, copy_up, health, limits, merge, mounts, rows, signal, spec};
+use super::{Containers, copy_up, health, limits, logging, merge, mounts, rows, signal, spec};
 use crate::names;
 use crate::services::Services;
 use crate::store::Durability;
@@ -146,6 +146,7 @@ fn prepare(
         mounts: Vec::new(),
     };
     record.port_requests()?;
+    logging::check(&record)?;
     Ok(record)
 }
 

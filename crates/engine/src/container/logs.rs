@@ -7,7 +7,7 @@ use wharf_monitor::log::{Entry as LogEntry, Filter, Follower};
 use wharf_types::{Error, Result};
 
 use super::snapshot::Snapshot;
-use super::{Containers, spec};
+use super::{Containers, logging};
 
 /// Which part of a log, and whether to wait for more.
 #[derive(Debug, Clone, Default)]
@@ -38,10 +38,9 @@ impl Containers {
     pub fn logs(&self, name: &str, options: LogOptions) -> Result<LogStream> {
         let entry = self.directory.find(name)?;
         let record = entry.now().record;
-        if record.log_driver() == "none" {
-            return Err(Error::not_implemented("configured logging driver does not support reading"));
-        }
-        let follower = Follower::open(&spec::log_path(&self.services, &record), options.filter)?;
+        let path = logging::readable(&self.services, &record)
+            .ok_or_else(|| Error::not_implemented("configured logging driver does not support reading"))?;
+        let follower = Follower::open(&path, options.filter)?;
         let container = options.follow.then_some(entry.snapshot);
         Ok(LogStream { follower, container, ready: VecDeque::new(), tty: record.config.tty })
     }

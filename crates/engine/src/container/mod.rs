@@ -15,6 +15,7 @@ mod files;
 mod health;
 mod launch;
 mod limits;
+mod logging;
 mod logs;
 mod merge;
 mod mounts;

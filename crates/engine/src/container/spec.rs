@@ -1,10 +1,9 @@
 //! From a record to what the monitor carries out: every name resolved, every default filled in.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use wharf_api::container::{HostConfig, MountType};
-use wharf_monitor::protocol::{LogPlan, MonitorSpec};
+use wharf_monitor::protocol::MonitorSpec;
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::spec::{
     Cgroup, ContainerSpec, Mount, MountSource, Namespace, Namespaces, Process, Propagation, RootFs,
@@ -15,7 +14,7 @@ use wharf_types::{Error, Result};
 use super::directory::Directory;
 use super::record::{MountRecord, Record};
 use super::security::Security;
-use super::{files, health, limits};
+use super::{files, health, limits, logging};
 use crate::services::Services;
 
 /// Docker's default for containers whose image says nothing.
@@ -56,7 +55,8 @@ pub fn build(services: &Services, record: &Record, sandbox: SandboxPlan) -> Resu
     Ok(MonitorSpec {
         container,
         sandbox,
-        log: log_plan(services, record)?,
+        log: logging::plan(services, record)?,
+        log_stdin: logging::with_stdin(record)?,
         open_stdin: record.config.open_stdin,
         stdin_once: record.config.stdin_once,
         health: health::plan(record)?,
@@ -240,34 +240,6 @@ fn listed(own: &wharf_api::List<String>, default: &[&str], unmasked: bool) -> Ve
 
 fn pair((name, value): (&String, &String)) -> (String, String) {
     (name.clone(), value.clone())
-}
-
-fn log_plan(services: &Services, record: &Record) -> Result<LogPlan> {
-    let options: &BTreeMap<String, String> = &record.host_config.log_config.config;
-    match record.log_driver() {
-        "none" => Ok(LogPlan::None),
-        "json-file" => Ok(LogPlan::JsonFile {
-            path: log_path(services, record),
-            max_size: options.get("max-size").map(|size| limits::size(size)).transpose()?.filter(|size| *size > 0),
-            max_files: options.get("max-file").map_or(Ok(1), |count| positive("max-file", count))?,
-            compress: options.get("compress").is_some_and(|value| value == "true"),
-            attrs: Vec::new(),
-        }),
-        other => {
-            Err(Error::not_implemented(format!("log driver {other:?} is not there yet"))
-                .with_hint("use json-file or none"))
-        }
-    }
-}
-
-/// Where a container's json-file is, by Docker's naming.
-pub fn log_path(services: &Services, record: &Record) -> PathBuf {
-    services.config.container_dir(record.id).join(format!("{}-json.log", record.id))
-}
-
-fn positive(option: &str, text: &str) -> Result<u32> {
-    let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| Error::invalid(format!("invalid value for log option {option}: {text}")))
 }
 
 #[cfg(test)]

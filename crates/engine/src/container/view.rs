@@ -17,7 +17,7 @@ use super::directory::Entry;
 use super::record::{MountRecord, NetworkMode, Record};
 use super::snapshot::Snapshot;
 use super::state::{Exited, State};
-use super::{Containers, health, spec};
+use super::{Containers, health, logging};
 use crate::time;
 
 /// Filters of the list (Docker's names).
@@ -84,7 +84,7 @@ impl Containers {
         let file = |name: &str| dir.join(name).display().to_string();
         let argv = record.argv();
         let log_path = match record.log_driver() {
-            "json-file" => spec::log_path(&self.services, record).display().to_string(),
+            "json-file" => logging::readable(&self.services, record).unwrap_or_default().display().to_string(),
             _ => String::new(),
         };
         Ok(Inspect {

@@ -44,6 +44,11 @@ impl Entry {
         })
     }
 
+    /// Stands for damage before `next`, with its stream and time so that whoever wants that also learns of this.
+    pub(super) fn gap(bytes: usize, next: &Self) -> Self {
+        Self { text: format!("[{bytes} bytes of the log are damaged]\n").into_bytes(), ..next.clone() }
+    }
+
     /// The time as `docker logs --timestamps` prints it: RFC 3339 in UTC with nine digits of a second.
     pub fn timestamp(&self) -> String {
         format!("{:.9}", self.time)

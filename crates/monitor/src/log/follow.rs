@@ -83,7 +83,7 @@ impl Follower {
         };
         let Some(read) = self.reader.segments.front_mut() else {
             // The log has begun since, and may have been rotated already.
-            self.reader.segments = open_all(&self.path, None)?;
+            self.reader.segments = open_all(&self.path, &Filter::default())?;
             return Ok(!self.reader.segments.is_empty());
         };
         let Some(old) = read.plain() else { return self.replace(vec![current]) };

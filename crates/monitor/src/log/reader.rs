@@ -11,13 +11,15 @@ use jiff::Timestamp;
 use wharf_types::{Result, ResultExt};
 
 use super::rotate::numbered;
-use super::{Entry, Stream, tail};
+use super::{Entry, Stream, seek, tail};
 
 const READ: usize = 64 * 1024;
 
 /// Which entries are wanted.
 #[derive(Debug, Clone)]
 pub struct Filter {
+    /// Those of standard input, where it is recorded.
+    pub stdin: bool,
     /// Those of standard output.
     pub stdout: bool,
     /// Those of standard error.
@@ -33,13 +35,14 @@ pub struct Filter {
 impl Default for Filter {
     /// Everything.
     fn default() -> Self {
-        Self { stdout: true, stderr: true, since: None, until: None, tail: None }
+        Self { stdin: true, stdout: true, stderr: true, since: None, until: None, tail: None }
     }
 }
 
 impl Filter {
     pub(super) fn wants(&self, entry: &Entry) -> bool {
         let stream = match entry.stream {
+            Stream::Stdin => self.stdin,
             Stream::Stdout => self.stdout,
             Stream::Stderr => self.stderr,
         };
@@ -51,12 +54,17 @@ impl Filter {
     }
 }
 
-/// The entries of a log, from the oldest wanted one to the last that is in the files now. Damaged lines are passed over.
+/// The entries of a log, from the oldest wanted one to the last that is in the files now. In the place of damaged lines
+/// stands one entry that says so.
 #[derive(Debug)]
 pub struct Reader {
     pub(super) segments: VecDeque<Segment>,
     pub(super) filter: Filter,
     pub(super) ended: bool,
+    /// How many bytes before the next entry could not be read.
+    damaged: usize,
+    /// The entry that comes after the word about them.
+    held: Option<Entry>,
 }
 
 impl Reader {
@@ -65,9 +73,8 @@ impl Reader {
     /// # Errors
     /// A file is there but cannot be read.
     pub fn open(path: &Path, filter: Filter) -> Result<Self> {
-        let segments =
-            open_all(path, filter.tail).with_context(|| format!("cannot read the log {}", path.display()))?;
-        Ok(Self { segments, filter, ended: false })
+        let segments = open_all(path, &filter).with_context(|| format!("cannot read the log {}", path.display()))?;
+        Ok(Self { segments, filter, ended: false, damaged: 0, held: None })
     }
 
     /// The next entry; `None` when there is none left. More may come if the log is still written to.
@@ -75,6 +82,9 @@ impl Reader {
     /// # Errors
     /// A file cannot be read.
     pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        if let Some(entry) = self.held.take() {
+            return Ok(Some(entry));
+        }
         while !self.ended {
             let Some(segment) = self.segments.front_mut() else { return Ok(None) };
             let Some(line) = segment.next_line()? else {
@@ -84,14 +94,45 @@ impl Reader {
                 self.segments.pop_front();
                 continue;
             };
-            let Some(entry) = Entry::parse(line) else { continue };
+            let (entry, damaged) = match Entry::parse(line) {
+                Some(entry) => (Some(entry), 0),
+                None => rescue(line),
+            };
+            self.damaged += damaged;
+            let Some(entry) = entry else { continue };
+            if self.filter.since.is_some_and(|since| entry.time < since) {
+                // Neither it nor the damage before it was asked for.
+                self.damaged = 0;
+                continue;
+            }
             self.ended = self.filter.ends_before(&entry);
             if !self.ended && self.filter.wants(&entry) {
-                return Ok(Some(entry));
+                return Ok(Some(self.after_gap(entry)));
             }
         }
         Ok(None)
     }
+}
+
+impl Reader {
+    /// The entry, or first the word about what is missing before it.
+    fn after_gap(&mut self, entry: Entry) -> Entry {
+        match std::mem::take(&mut self.damaged) {
+            0 => entry,
+            bytes => {
+                let gap = Entry::gap(bytes, &entry);
+                self.held = Some(entry);
+                gap
+            }
+        }
+    }
+}
+
+/// What can be read of a damaged line, and how many bytes cannot: a write that was cut off stands before a whole entry.
+fn rescue(line: &[u8]) -> (Option<Entry>, usize) {
+    let begins = memchr::memmem::rfind(line, b"{\"log\":\"").filter(|at| *at > 0);
+    let entry = begins.and_then(|at| Some((Entry::parse(&line[at..])?, at)));
+    entry.map_or((None, line.len() + 1), |(entry, at)| (Some(entry), at))
 }
 
 impl Iterator for Reader {
@@ -103,9 +144,10 @@ impl Iterator for Reader {
 }
 
 /// Opens the files from the newest to the oldest, so that a rotation in between can only show one twice, never hide one.
-pub(super) fn open_all(path: &Path, tail: Option<usize>) -> io::Result<VecDeque<Segment>> {
+pub(super) fn open_all(path: &Path, filter: &Filter) -> io::Result<VecDeque<Segment>> {
     let mut segments = VecDeque::new();
-    let mut wanted = tail;
+    let mut wanted = filter.tail;
+    let since = filter.since.filter(|_| filter.tail.is_none());
     let mut seen = Vec::new();
     for number in 0.. {
         if wanted == Some(0) && number > 0 {
@@ -121,7 +163,14 @@ pub(super) fn open_all(path: &Path, tail: Option<usize>) -> io::Result<VecDeque<
         if let Some(wanted) = &mut wanted {
             *wanted -= segment.skip_to_tail(*wanted)?;
         }
+        let reaches_back = match since {
+            Some(since) => segment.skip_to_time(since)?,
+            None => false,
+        };
         segments.push_front(segment);
+        if reaches_back {
+            break;
+        }
     }
     Ok(segments)
 }
@@ -222,6 +271,19 @@ impl Segment {
         Ok(lines.min(count))
     }
 
+    /// Passes over what is older than `since`, as far as that can be told without reading it; whether the file begins
+    /// before, so that no older one is of interest.
+    fn skip_to_time(&mut self, since: Timestamp) -> io::Result<bool> {
+        let Source::Plain(file) = &mut self.source else {
+            let first = self.next_line()?.and_then(Entry::parse);
+            self.rewind()?;
+            return Ok(first.is_some_and(|first| first.time < since));
+        };
+        let offset = seek::offset_of(file, since)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(offset > 0)
+    }
+
     /// The next complete line without its newline; `None` if there is none yet.
     pub(super) fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
         loop {
@@ -288,8 +350,8 @@ mod tests {
     #[test]
     fn all_files_are_read_in_order() {
         let (_folder, path) = log();
-        assert_eq!(read(&path, Filter::default()), "abcdef");
-        assert_eq!(read(&path, Filter { stdout: false, ..Filter::default() }), "bd");
+        assert_eq!(read(&path, Filter::default()), "abc[8 bytes of the log are damaged]def");
+        assert_eq!(read(&path, Filter { stdout: false, ..Filter::default() }), "b[8 bytes of the log are damaged]d");
         assert_eq!(read(&path.with_extension("none"), Filter::default()), "");
     }
 
@@ -298,13 +360,28 @@ mod tests {
         let (_folder, path) = log();
         let tails = (0..8).map(|count| read(&path, Filter { tail: Some(count), ..Filter::default() }));
         // The damaged line counts as a line.
-        assert_eq!(tails.collect::<Vec<_>>(), ["", "f", "ef", "def", "def", "cdef", "bcdef", "abcdef"]);
+        let gap = "[8 bytes of the log are damaged]";
+        let with_gap = |text: &str| text.replace('-', gap);
+        let expected = ["", "f", "ef", "def", "-def", "c-def", "bc-def", "abc-def"].map(with_gap);
+        assert_eq!(tails.collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn since_and_until_bound_the_time() {
         let (_folder, path) = log();
         let at = |second: u32| Some(format!("2026-01-01T00:00:{second:02}Z").parse().unwrap());
-        assert_eq!(read(&path, Filter { since: at(2), until: at(4), ..Filter::default() }), "bcd");
+        assert_eq!(
+            read(&path, Filter { since: at(2), until: at(4), ..Filter::default() }),
+            "bc[8 bytes of the log are damaged]d"
+        );
+        assert_eq!(read(&path, Filter { since: at(5), ..Filter::default() }), "ef");
+    }
+
+    #[test]
+    fn an_entry_behind_a_write_that_was_cut_off_is_rescued() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs::write(&path, line("a", "stdout", 1) + "{\"log\":\"half\0\0\0" + &line("b", "stdout", 2)).unwrap();
+        assert_eq!(read(&path, Filter::default()), "a[15 bytes of the log are damaged]b");
     }
 }

@@ -15,7 +15,7 @@ use crate::protocol::LogPlan;
 /// The log of one container. Output that could not be written is counted, never an error: a full disk stops no container.
 pub(crate) struct LogFile {
     sink: Sink,
-    streams: [StreamState; 2],
+    streams: [StreamState; 3],
     attrs: Vec<u8>,
 }
 
@@ -74,7 +74,7 @@ impl LogFile {
 
     fn each_line(&mut self, stream: Stream, now: &str, run: impl FnOnce(&mut Splitter, &mut dyn FnMut(Line<'_>))) {
         let Self { sink, streams, attrs } = self;
-        let StreamState { splitter, partial_since } = &mut streams[usize::from(stream.number()) - 1];
+        let StreamState { splitter, partial_since } = &mut streams[usize::from(stream.number())];
         let tail = tail(stream, attrs, now);
         run(splitter, &mut |line| {
             if line.complete && !line.continued {

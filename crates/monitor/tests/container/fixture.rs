@@ -52,7 +52,16 @@ pub fn fixture(argv: &[&str]) -> Option<Fixture> {
     };
     let container = container(root, process(argv));
     let sandbox = SandboxPlan::Own { endpoints: vec![], ports: vec![], table: "unused".to_owned(), sysctls: vec![] };
-    let spec = MonitorSpec { container, sandbox, log, open_stdin: false, stdin_once: false, health: None, names: None };
+    let spec = MonitorSpec {
+        container,
+        sandbox,
+        log,
+        open_stdin: false,
+        stdin_once: false,
+        log_stdin: false,
+        health: None,
+        names: None,
+    };
     Some(Fixture { folder, spec })
 }
 

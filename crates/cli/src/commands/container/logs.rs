@@ -21,6 +21,9 @@ pub struct LogsFlags {
     /// From this time on (2013-01-02T13:23:37Z, or 42m for 42 minutes ago)
     #[arg(long)]
     since: Option<String>,
+    /// Also what was typed into it, where --log-opt stdin=true has that recorded
+    #[arg(long)]
+    stdin: bool,
     /// So many lines from the end
     #[arg(short = 'n', long, default_value = "all", hide_default_value = true)]
     tail: String,
@@ -54,6 +57,7 @@ async fn logs(app: &App, flags: LogsFlags) -> Outcome {
     };
     let options = LogOptions {
         follow: flags.follow,
+        stdin: flags.stdin,
         stdout: true,
         stderr: true,
         since: point("since", &flags.since)?,
