@@ -2,6 +2,7 @@
 
 mod dockerd;
 mod flags;
+mod registries;
 mod serve;
 
 use std::ffi::OsString;

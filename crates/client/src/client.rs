@@ -148,6 +148,20 @@ impl Client {
         Ok(self.send(call).await?.0)
     }
 
+    /// Sends a body that is no JSON of the API's own; gives the answer's headers.
+    pub(crate) async fn send_bytes(
+        &self,
+        method: Method,
+        target: Target,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<HeaderMap> {
+        let (response, sender) = self.send(Call { method, target, headers, body }).await?;
+        let headers = response.headers().clone();
+        self.read((response, sender)).await?;
+        Ok(headers)
+    }
+
     /// Sends a large body; the answer may be a stream. Negotiates first, for the body cannot be sent twice.
     pub(crate) async fn upload(
         &self,

@@ -170,7 +170,7 @@ impl Client {
     }
 }
 
-fn auth_header(auth: &AuthConfig) -> Result<HeaderMap> {
+pub(crate) fn auth_header(auth: &AuthConfig) -> Result<HeaderMap> {
     let json =
         serde_json::to_vec(auth).map_err(|error| Error::invalid("the credentials cannot be sent").caused_by(error))?;
     text_header(HeaderName::from_static(REGISTRY_AUTH), &base64::engine::general_purpose::URL_SAFE.encode(json))

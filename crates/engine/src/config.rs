@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use wharf_registry::client::Settings;
+
 /// Where an engine keeps its things and how it names them in the kernel.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -18,6 +20,12 @@ pub struct Config {
     pub bridge_address: Option<(Ipv4Addr, u8)>,
     /// Name servers for containers; the host's where empty.
     pub dns: Vec<String>,
+    /// How registries are spoken to.
+    pub registries: Settings,
+    /// How many layers are downloaded at once.
+    pub downloads: usize,
+    /// How many layers are uploaded at once.
+    pub uploads: usize,
 }
 
 impl Config {
@@ -30,6 +38,9 @@ impl Config {
             bridge: None,
             bridge_address: None,
             dns: Vec::new(),
+            registries: Settings::default(),
+            downloads: DEFAULT_DOWNLOADS,
+            uploads: DEFAULT_UPLOADS,
         }
     }
 
@@ -69,6 +80,10 @@ impl Config {
     }
 }
 
+/// How many layers are downloaded at once, as dockerd does it.
+pub const DEFAULT_DOWNLOADS: usize = 3;
+/// How many layers are uploaded at once, as dockerd does it.
+pub const DEFAULT_UPLOADS: usize = 5;
 /// Where the machine's default engine keeps what must outlast a reboot.
 pub const DEFAULT_ROOT: &str = "/var/lib/wharf";
 /// Where the machine's default engine keeps what a reboot may clear.

@@ -127,7 +127,7 @@ fn prepare(config: &Config, events: &Events) -> Result<(File, Store, Images, Own
     restrict(&config.run)?;
     let lock = lock(config)?;
     let store = Store::open(&config.database())?;
-    let images = Images::open(&config.root, &config.containers_dir(), events)?;
+    let images = Images::open(config, events)?;
     let executable = wharf_sys::exe::self_exe_readonly().context("cannot open the engine's own executable")?;
     Ok((lock, store, images, executable))
 }

@@ -19,7 +19,7 @@ pub mod system;
 mod time;
 pub mod volume;
 
-pub use config::{Config, DEFAULT_ROOT, DEFAULT_RUN, DEFAULT_SOCKET};
+pub use config::{Config, DEFAULT_DOWNLOADS, DEFAULT_ROOT, DEFAULT_RUN, DEFAULT_SOCKET, DEFAULT_UPLOADS};
 pub use engine::Engine;
 pub use event::Events;
 

@@ -11,7 +11,7 @@ use wharf_types::{Error, Platform, Reference, Result};
 use crate::request::{Call, Query};
 use crate::response::{self, Answer, ok};
 use crate::route::{not_yet, page_not_found};
-use crate::{Server, downgrade, transfer};
+use crate::{Server, downgrade, registries, transfer};
 
 pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call: Call) -> Result<Answer> {
     let images = server.engine.images();
@@ -21,7 +21,7 @@ pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call
         (&Method::POST, ["load"]) => load(server, call),
         (&Method::GET, ["get"]) => save(server, &call, call.query.all("names").map(str::to_owned).collect()).await,
         (&Method::POST, ["prune"]) => ok(&images.prune(&call.query.filters()?, server.engine.containers()).await?),
-        (&Method::GET, ["search"]) => Err(not_yet("searching registries")),
+        (&Method::GET, ["search"]) => registries::search(server, &call).await,
         (&Method::GET, [name @ .., "json"]) => ok(&downgrade::image(images.inspect(&join(name))?, call.version)),
         (&Method::GET, [name @ .., "history"]) => ok(&images.history(&join(name)).await?),
         (&Method::GET, [name @ .., "get"]) => save(server, &call, vec![join(name)]).await,
@@ -29,7 +29,9 @@ pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call
             images.tag(&join(name), call.query.text("repo"), call.query.text("tag")).await?;
             Ok(response::empty(StatusCode::CREATED))
         }
-        (&Method::POST, [_, .., "push"]) => Err(not_yet("pushing images")),
+        (&Method::POST, [name @ .., "push"]) if !name.is_empty() => {
+            registries::push(server, &join(name), &call, platform(&call.query)?).await
+        }
         (&Method::DELETE, [_, ..]) => remove(server, &join(parts), &call).await,
         _ => Err(page_not_found()),
     }
@@ -67,9 +69,8 @@ async fn save(server: &Server, call: &Call, names: Vec<String>) -> Result<Answer
 }
 
 async fn create(server: &Server, call: Call) -> Result<Answer> {
-    if let Some(image) = call.query.option("fromImage") {
-        return Err(not_yet("pulling images")
-            .with_hint(format!("bring {image} in with 'wharf load', 'wharf import' or 'wharf image bootstrap'")));
+    if call.query.has("fromImage") {
+        return registries::pull(server, &call, platform(&call.query)?).await;
     }
     match call.query.text("fromSrc") {
         "-" => import(server, call).await,

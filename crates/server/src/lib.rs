@@ -17,6 +17,7 @@ mod images;
 mod listener;
 mod logs;
 mod networks;
+mod registries;
 mod request;
 mod response;
 mod route;

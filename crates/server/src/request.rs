@@ -65,6 +65,16 @@ impl Call {
         self.request.headers().contains_key(header::UPGRADE)
     }
 
+    /// A header, if it is there and text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.request.headers().get(name)?.to_str().ok()
+    }
+
+    /// The whole body.
+    pub(crate) async fn bytes(self) -> Result<Bytes> {
+        read_limited(self.request.into_body()).await
+    }
+
     /// The bare request, for an upgrade.
     pub(crate) fn into_request(self) -> Request<Incoming> {
         self.request

@@ -6,7 +6,7 @@ use wharf_types::{Error, Result};
 use crate::request::{Call, Path};
 use crate::response::{self, Answer};
 use crate::serve::Handler;
-use crate::{Server, containers, events, execs, images, networks, system, volumes};
+use crate::{Server, containers, events, execs, images, networks, registries, system, volumes};
 
 impl Handler for Server {
     async fn handle(&self, path: Path, call: Call) -> Result<Answer> {
@@ -27,10 +27,10 @@ impl Handler for Server {
             (&Method::GET, ["plugins", name, "json"]) => Err(Error::not_found(format!("plugin {name:?} not found"))),
             (_, [what @ ("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs"), ..]) => Err(no_swarm(what)),
             (&Method::POST, ["commit"]) => images::commit(self, call).await,
-            (&Method::POST, ["auth"]) => Err(not_yet("logging in to registries")),
+            (&Method::POST, ["auth"]) => registries::log_in(self, call).await,
             (&Method::POST, ["build"]) => Err(not_yet("building images")),
             (_, ["session" | "grpc"]) => Err(not_yet("BuildKit")),
-            (_, ["distribution", ..]) => Err(not_yet("asking registries")),
+            (_, ["distribution", rest @ ..]) => registries::distribution(self, &method, rest, call).await,
             (_, ["plugins", ..]) => Err(not_yet("managing plugins")),
             _ => Err(page_not_found()),
         }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::flags::{Settings, subnet};
+use super::registries::Registries;
 
 /// The flags as clap knows them.
 #[derive(Debug, Parser)]
@@ -47,6 +48,8 @@ struct Flags {
     /// Name server for containers (repeatable)
     #[arg(long, value_name = "list")]
     dns: Vec<String>,
+    #[command(flatten)]
+    registries: Registries,
     /// Print the version and quit
     #[arg(short, long, action = clap::ArgAction::Version)]
     version: Option<bool>,
@@ -70,6 +73,7 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Err
         bridge: flags.bridge,
         bridge_address: flags.bip,
         dns: flags.dns,
+        registries: flags.registries,
         log_level: if flags.debug { "debug".into() } else { flags.log_level },
         pidfile: Some(flags.pidfile),
         detached: false,

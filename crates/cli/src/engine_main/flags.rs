@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Command, FromArgMatches, Parser};
 
+use super::registries::Registries;
+
 /// What an engine is told on its command line.
 #[derive(Debug)]
 pub struct Settings {
@@ -23,6 +25,8 @@ pub struct Settings {
     pub bridge_address: Option<(Ipv4Addr, u8)>,
     /// Name servers for containers.
     pub dns: Vec<String>,
+    /// How registries are spoken to.
+    pub registries: Registries,
     /// Which messages are logged.
     pub log_level: String,
     /// File that takes the process id.
@@ -49,6 +53,8 @@ struct Flags {
     /// Name server for containers (repeatable)
     #[arg(long, value_name = "ADDRESS")]
     dns: Vec<String>,
+    #[command(flatten)]
+    registries: Registries,
     /// Which messages are logged: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -85,6 +91,7 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Err
         bridge: flags.bridge,
         bridge_address: flags.bridge_subnet,
         dns: flags.dns,
+        registries: flags.registries,
         log_level: flags.log_level,
         pidfile: flags.pidfile,
         detached: flags.detached,

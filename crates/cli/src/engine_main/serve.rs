@@ -62,6 +62,9 @@ fn config(settings: &Settings) -> Config {
         bridge: settings.bridge.clone(),
         bridge_address: settings.bridge_address,
         dns: settings.dns.clone(),
+        registries: settings.registries.settings(),
+        downloads: settings.registries.max_concurrent_downloads,
+        uploads: settings.registries.max_concurrent_uploads,
         ..Config::new(&settings.root, &settings.run)
     }
 }

@@ -1,19 +1,21 @@
 //! Images, for a caller that must not block: the image store behind `spawn_blocking`, events, and which container uses
 //! which image.
 
+mod remote;
 mod transfer;
 mod view;
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wharf_image::ImageStore;
 use wharf_storage::{Lease, Snapshots};
 use wharf_types::{Id, Result};
 
+use crate::config::Config;
 use crate::event::Events;
 
+pub use remote::{Credentials, Distribution, PullRequest, PushRequest, Report};
 pub use view::invalid_reference;
 
 /// The image store; clones share it.
@@ -27,16 +29,18 @@ struct Inner {
     snapshots: Snapshots,
     leases: Mutex<HashMap<Id, Lease>>,
     events: Events,
+    remote: remote::Remote,
 }
 
 impl Images {
-    /// Opens the store below `root`.
-    pub(crate) fn open(root: &Path, containers: &Path, events: &Events) -> Result<Self> {
+    /// Opens the store below the engine's root.
+    pub(crate) fn open(config: &Config, events: &Events) -> Result<Self> {
         let inner = Inner {
-            store: ImageStore::open(root)?,
-            snapshots: Snapshots::open(containers)?,
+            store: ImageStore::open(&config.root)?,
+            snapshots: Snapshots::open(&config.containers_dir())?,
             leases: Mutex::default(),
             events: events.clone(),
+            remote: remote::Remote::new(config.registries.clone(), config.downloads, config.uploads),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -44,6 +48,11 @@ impl Images {
     /// The store itself: lookups answer from memory; call everything else through [`Images::run`].
     pub fn store(&self) -> &ImageStore {
         &self.inner.store
+    }
+
+    /// What transfers share.
+    fn remote(&self) -> &remote::Remote {
+        &self.inner.remote
     }
 
     /// The containers' folders.
