@@ -2,6 +2,7 @@
 
 mod disk_usage;
 mod info;
+pub mod upkeep;
 
 use std::collections::BTreeMap;
 

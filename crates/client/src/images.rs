@@ -140,14 +140,16 @@ impl Client {
     }
 
     /// Takes in images that were saved, as docker-archive or OCI layout.
-    pub async fn image_load(&self, quiet: bool, tar: Upload) -> Result<JsonLines<Progress>> {
-        let target = Target::new("/images/load").with_flag("quiet", quiet);
+    ///
+    /// `platform` is JSON as the API has it: of an image for several platforms, only that is taken in.
+    pub async fn image_load(&self, quiet: bool, platform: Option<&str>, tar: Upload) -> Result<JsonLines<Progress>> {
+        let target = Target::new("/images/load").with_flag("quiet", quiet).with_option("platform", platform);
         Ok(JsonLines::new(self.upload(Method::POST, target, tar, "application/x-tar").await?.0))
     }
 
-    /// Images as a tar archive.
-    pub async fn image_save(&self, names: &[String]) -> Result<ByteStream> {
-        let mut target = Target::new("/images/get");
+    /// Images as a tar archive, with all platforms that are there or, as JSON, with one.
+    pub async fn image_save(&self, names: &[String], platform: Option<&str>) -> Result<ByteStream> {
+        let mut target = Target::new("/images/get").with_option("platform", platform);
         for name in names {
             target = target.with("names", name);
         }

@@ -32,6 +32,7 @@ mod query;
 mod registries;
 mod stream;
 mod system;
+mod upkeep;
 mod volumes;
 
 pub use body::Upload;
@@ -47,3 +48,4 @@ pub use images::{CommitOptions, ImageListOptions, ImagePullOptions, ImportOption
 pub use registries::{DistributionInspect, ImagePushOptions, RemoteManifest};
 pub use stream::{ByteStream, JsonLines, OutputStream};
 pub use system::EventOptions;
+pub use upkeep::{ItemOrProgress, Items};

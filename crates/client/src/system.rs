@@ -96,5 +96,6 @@ fn modern(old: LegacyDiskUsage) -> DiskUsage {
             |v| v.usage_data.as_ref().is_some_and(|usage| usage.ref_count > 0),
         ),
         build_cache_usage: usage(old.build_cache.into_inner(), |b| b.size, |b| b.in_use),
+        store_usage: old.store_usage,
     }
 }

@@ -26,6 +26,8 @@ pub struct Config {
     pub downloads: usize,
     /// How many layers are uploaded at once.
     pub uploads: usize,
+    /// Whether blobs of layers are given up once they are unpacked, where the layer can make the same bytes again.
+    pub give_up_blobs: bool,
 }
 
 impl Config {
@@ -41,6 +43,7 @@ impl Config {
             registries: Settings::default(),
             downloads: DEFAULT_DOWNLOADS,
             uploads: DEFAULT_UPLOADS,
+            give_up_blobs: false,
         }
     }
 

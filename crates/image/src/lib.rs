@@ -22,6 +22,7 @@ mod remove;
 mod save;
 mod store;
 mod tree;
+mod usage;
 mod words;
 
 pub use blobs::GivenUp;
@@ -38,3 +39,4 @@ pub use pull::{Part, Present, Pulled, Remote, check_image, choose, config_limit,
 pub use push::{PushBlob, PushDocument, PushPlan};
 pub use remove::{InUse, RemoveOptions, Removed};
 pub use store::{BrokenImage, ImageStore};
+pub use usage::StoreUsage;

@@ -96,7 +96,7 @@ impl ImageStore {
         let mut lease = self.begin();
         let layers = self.unpack_all(&archive, &images, &mut lease, progress)?;
         let artifacts = layout.map_or_else(Vec::new, |layout| layout.artifacts());
-        self.commit_images(archive, images, artifacts, layers)
+        self.commit_images(archive, images, &artifacts, layers)
     }
 
     /// Unpacks the layers that are missing, several at a time.
@@ -162,7 +162,7 @@ impl ImageStore {
         &self,
         archive: Archive,
         images: Vec<Planned>,
-        artifacts: Vec<Artifact>,
+        artifacts: &[Artifact],
         layers: Vec<StagedLayer>,
     ) -> Result<Vec<Loaded>> {
         let mut wanted: HashSet<Digest> = artifacts.iter().flat_map(|artifact| &artifact.blobs).copied().collect();
@@ -183,7 +183,7 @@ impl ImageStore {
                 image.names.iter().for_each(|name| set_name(entries, entry.clone(), name));
                 entries.push(entry);
             }
-            for artifact in &artifacts {
+            for artifact in artifacts {
                 let entry = Entry::new(artifact.target.clone(), &artifact.target.digest);
                 artifact.name.iter().for_each(|name| set_name(entries, entry.clone(), name));
                 entries.push(entry);

@@ -11,7 +11,7 @@ use wharf_types::{Error, Platform, Reference, Result};
 use crate::request::{Call, Query};
 use crate::response::{self, Answer, ok};
 use crate::route::{not_yet, page_not_found};
-use crate::{Server, downgrade, registries, transfer};
+use crate::{Server, downgrade, registries, transfer, upkeep};
 
 pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call: Call) -> Result<Answer> {
     let images = server.engine.images();
@@ -20,7 +20,7 @@ pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call
         (&Method::POST, ["create"]) => create(server, call).await,
         (&Method::POST, ["load"]) => load(server, call),
         (&Method::GET, ["get"]) => save(server, &call, call.query.all("names").map(str::to_owned).collect()).await,
-        (&Method::POST, ["prune"]) => ok(&images.prune(&call.query.filters()?, server.engine.containers()).await?),
+        (&Method::POST, ["prune"]) => upkeep::prune_at_once(server, &call).await,
         (&Method::GET, ["search"]) => registries::search(server, &call).await,
         (&Method::GET, [name @ .., "json"]) => ok(&downgrade::image(images.inspect(&join(name))?, call.version)),
         (&Method::GET, [name @ .., "history"]) => ok(&images.history(&join(name)).await?),
@@ -47,7 +47,8 @@ fn list(server: &Server, call: &Call) -> Result<Answer> {
     if let Some(pattern) = call.query.option("filter") {
         filters.add("reference", pattern); // how it was asked for until API 1.40
     }
-    let summaries = server.engine.images().list(&filters, server.engine.containers())?;
+    let (all, sizes) = (call.query.flag("all"), call.query.flag("shared-size"));
+    let summaries = server.engine.images().list(&filters, all, sizes, server.engine.containers())?;
     ok(&downgrade::image_list(summaries, call.version))
 }
 

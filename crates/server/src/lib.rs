@@ -28,6 +28,7 @@ mod streams;
 mod system;
 mod times;
 mod transfer;
+mod upkeep;
 mod volumes;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use wharf_types::{Error, Result};
 use crate::request::{Call, Path};
 use crate::response::{self, Answer};
 use crate::serve::Handler;
-use crate::{Server, containers, events, execs, images, networks, registries, system, volumes};
+use crate::{Server, containers, events, execs, images, networks, registries, system, upkeep, volumes};
 
 impl Handler for Server {
     async fn handle(&self, path: Path, call: Call) -> Result<Answer> {
@@ -26,6 +26,7 @@ impl Handler for Server {
             (&Method::GET, ["plugins"]) => response::ok(&[(); 0]),
             (&Method::GET, ["plugins", name, "json"]) => Err(Error::not_found(format!("plugin {name:?} not found"))),
             (_, [what @ ("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs"), ..]) => Err(no_swarm(what)),
+            (_, ["wharf", rest @ ..]) => upkeep::route(self, &method, rest, call).await,
             (&Method::POST, ["commit"]) => images::commit(self, call).await,
             (&Method::POST, ["auth"]) => registries::log_in(self, call).await,
             (&Method::POST, ["build"]) => Err(not_yet("building images")),

@@ -6,6 +6,7 @@ use serde_json::json;
 use wharf_api::ApiVersion;
 use wharf_api::container::{Status, Summary as Container};
 use wharf_api::image::Summary as Image;
+use wharf_api::system::upkeep::StoreUsage;
 use wharf_api::system::{BuildCache, DiskUsage, LegacyDiskUsage, Usage};
 use wharf_api::volume::{UsageData, Volume};
 use wharf_engine::container::ListOptions;
@@ -35,8 +36,15 @@ pub(crate) async fn disk_usage(server: &Server, call: &Call) -> Result<Answer> {
     let wants = |kind: &str| kinds.is_empty() || kinds.contains(&kind);
     let mut usage = DiskUsage::default();
     if wants("image") {
-        usage.image_usage =
-            Some(of_images(server.engine.images().list(&Default::default(), server.engine.containers())?));
+        let items = server.engine.images().list(&Default::default(), false, true, server.engine.containers())?;
+        let store = server.engine.images().disk_usage(server.engine.containers()).await?;
+        usage.image_usage = Some(of_images(items, &store));
+        usage.store_usage = Some(StoreUsage {
+            blobs: signed(store.blobs),
+            blobs_size: signed(store.blob_bytes),
+            layers: signed(store.layers),
+            layers_size: signed(store.layer_bytes),
+        });
     }
     if wants("container") {
         let options = ListOptions { all: true, size: true, ..ListOptions::default() };
@@ -57,8 +65,15 @@ pub(crate) async fn disk_usage(server: &Server, call: &Call) -> Result<Answer> {
     ok(&usage)
 }
 
-fn of_images(items: Vec<Image>) -> Usage<Image> {
-    sum(items, |image| image.size, |image| image.containers > 0)
+/// What images take is what is on the disk: blobs and layers, each once, however many images share them.
+fn of_images(items: Vec<Image>, store: &wharf_image::StoreUsage) -> Usage<Image> {
+    let usage = sum(items, |image| image.size, |image| image.containers > 0);
+    let total_size = signed(store.blob_bytes + store.layer_bytes);
+    Usage { total_size, reclaimable: signed(store.reclaimable), ..usage }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn of_containers(items: Vec<Container>) -> Usage<Container> {

@@ -78,15 +78,15 @@ async fn an_image_is_imported_named_saved_and_loaded_again() {
     assert_eq!((image.id.as_str(), &image.config.unwrap().cmd[..]), (id.as_str(), &["x".to_owned()][..]));
     client.image_tag(&id, "other", "2").await.unwrap();
     let mut saved = Vec::new();
-    client.image_save(&["other:2".to_owned()]).await.unwrap().copy_to(&mut saved).await.unwrap();
+    client.image_save(&["other:2".to_owned()], None).await.unwrap().copy_to(&mut saved).await.unwrap();
     for name in ["other:2", "a/tiny:1"] {
         client.image_remove(name, false, false).await.unwrap();
     }
     assert_eq!(client.image_inspect("other:2").await.unwrap_err().kind(), Kind::NotFound);
     let cut = Upload::from_reader(std::io::Cursor::new(saved[..saved.len() / 3].to_vec()));
-    let mut lines = client.image_load(true, cut).await.unwrap();
+    let mut lines = client.image_load(true, None, cut).await.unwrap();
     assert!(lines.next_progress().await.unwrap().is_err());
-    let mut lines = client.image_load(true, Upload::from_reader(std::io::Cursor::new(saved))).await.unwrap();
+    let mut lines = client.image_load(true, None, Upload::from_reader(std::io::Cursor::new(saved))).await.unwrap();
     assert_eq!(lines.next_progress().await.unwrap().unwrap().stream.as_deref(), Some("Loaded image: other:2\n"));
     assert_eq!(client.image_inspect("other:2").await.unwrap().id, id);
     fixture.engine.close().await;

@@ -20,6 +20,9 @@ pub struct DiskUsage {
     /// The build cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build_cache_usage: Option<Usage<BuildCache>>,
+    /// What images take, by kind. Not part of Docker's API.
+    #[serde(rename = "io.wharf.StoreUsage", skip_serializing_if = "Option::is_none")]
+    pub store_usage: Option<super::upkeep::StoreUsage>,
 }
 
 /// What one sort of things takes.
@@ -62,6 +65,9 @@ pub struct LegacyDiskUsage {
     /// Bytes of the build cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub builder_size: Option<i64>,
+    /// What images take, by kind. Not part of Docker's API.
+    #[serde(rename = "io.wharf.StoreUsage", skip_serializing_if = "Option::is_none")]
+    pub store_usage: Option<super::upkeep::StoreUsage>,
 }
 
 /// One record of the build cache.
@@ -105,6 +111,7 @@ impl From<DiskUsage> for LegacyDiskUsage {
             volumes: usage.volume_usage.unwrap_or_default().items.into(),
             builder_size: Some(cache.total_size),
             build_cache: cache.items.into(),
+            store_usage: usage.store_usage,
         }
     }
 }

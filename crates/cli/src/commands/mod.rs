@@ -95,6 +95,7 @@ pub const DEFINITIONS: &[&Definition] = &[
     &image::tag::DEFINITION,
     &network::inspect::DEFINITION,
     &network::ls::DEFINITION,
+    &system::check::DEFINITION,
     &system::completion::DEFINITION,
     &system::df::DEFINITION,
     &system::events::DEFINITION,

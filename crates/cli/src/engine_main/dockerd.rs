@@ -74,6 +74,7 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Err
         bridge_address: flags.bip,
         dns: flags.dns,
         registries: flags.registries,
+        give_up_blobs: false,
         log_level: if flags.debug { "debug".into() } else { flags.log_level },
         pidfile: Some(flags.pidfile),
         detached: false,

@@ -27,6 +27,8 @@ pub struct Settings {
     pub dns: Vec<String>,
     /// How registries are spoken to.
     pub registries: Registries,
+    /// Give up blobs of unpacked layers that can be made anew.
+    pub give_up_blobs: bool,
     /// Which messages are logged.
     pub log_level: String,
     /// File that takes the process id.
@@ -55,6 +57,9 @@ struct Flags {
     dns: Vec<String>,
     #[command(flatten)]
     registries: Registries,
+    /// Give up blobs of layers once they are unpacked, where the layer can make the same bytes again
+    #[arg(long)]
+    give_up_blobs: bool,
     /// Which messages are logged: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -92,6 +97,7 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Err
         bridge_address: flags.bridge_subnet,
         dns: flags.dns,
         registries: flags.registries,
+        give_up_blobs: flags.give_up_blobs,
         log_level: flags.log_level,
         pidfile: flags.pidfile,
         detached: flags.detached,

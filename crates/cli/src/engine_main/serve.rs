@@ -65,6 +65,7 @@ fn config(settings: &Settings) -> Config {
         registries: settings.registries.settings(),
         downloads: settings.registries.max_concurrent_downloads,
         uploads: settings.registries.max_concurrent_uploads,
+        give_up_blobs: settings.give_up_blobs,
         ..Config::new(&settings.root, &settings.run)
     }
 }

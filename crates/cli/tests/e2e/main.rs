@@ -21,3 +21,4 @@ mod restart;
 mod smoke;
 mod stdio;
 mod stop;
+mod storage;

@@ -31,7 +31,7 @@ mod spec;
 mod state;
 mod stats;
 mod teardown;
-mod view;
+pub(crate) mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -384,6 +384,14 @@ impl Containers {
             (now.record.image == *image).then_some(in_use)
         };
         self.directory.all().iter().filter_map(uses).collect()
+    }
+
+    /// Whether a container that lives has this layer.
+    pub fn is_layer_live(&self, diff_id: &wharf_types::Digest) -> bool {
+        self.directory.all().iter().any(|entry| {
+            let now = entry.snapshot.borrow();
+            now.state.is_live() && now.record.diff_ids.contains(diff_id)
+        })
     }
 
     /// The containers that mount a volume.

@@ -3,6 +3,7 @@
 
 mod remote;
 mod transfer;
+pub mod upkeep;
 mod view;
 
 use std::collections::HashMap;
@@ -30,6 +31,8 @@ struct Inner {
     leases: Mutex<HashMap<Id, Lease>>,
     events: Events,
     remote: remote::Remote,
+    /// Whether the blobs of unpacked layers are given up.
+    gives_up_blobs: bool,
 }
 
 impl Images {
@@ -41,6 +44,7 @@ impl Images {
             leases: Mutex::default(),
             events: events.clone(),
             remote: remote::Remote::new(config.registries.clone(), config.downloads, config.uploads),
+            gives_up_blobs: config.give_up_blobs,
         };
         Ok(Self { inner: Arc::new(inner) })
     }

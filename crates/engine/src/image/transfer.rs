@@ -13,6 +13,7 @@ impl Images {
         let name = options.reference.as_ref().map_or_else(String::new, |name| name.familiar());
         let id = self.run(move |store| store.import(stream, &options)).await?;
         self.tell("import", &id.to_string(), &name);
+        self.give_up_blobs_later();
         Ok(id)
     }
 
@@ -31,6 +32,7 @@ impl Images {
             };
             self.tell("load", &id.to_string(), &name);
         }
+        self.give_up_blobs_later();
         Ok(loaded)
     }
 

@@ -1,34 +1,59 @@
 //! What people see of images: lists, inspections, histories.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use wharf_api::container::{GraphDriver, HealthConfig};
 use wharf_api::filters::Filters;
-use wharf_api::image::{Config, DeleteItem, Descriptor, HistoryItem, Inspect, Metadata, PruneReport, RootFs, Summary};
+use wharf_api::image::{Config, DeleteItem, Descriptor, HistoryItem, Inspect, Metadata, RootFs, Summary};
 use wharf_api::{Empty, List};
 use wharf_image::{Health, Image, ImageConfig, RemoveOptions, Removed};
 use wharf_types::{Error, Reference, Result};
 
 use super::Images;
 use crate::container::Containers;
+use crate::container::view::parse_until;
 use crate::time;
 
 impl Images {
-    /// The images, newest first. `counts` says how many containers use one.
-    pub fn list(&self, filters: &Filters, containers: &Containers) -> Result<Vec<Summary>> {
+    /// The images, newest first: without those that are only steps of others, unless `all` are asked for.
+    pub fn list(&self, filters: &Filters, all: bool, sizes: bool, containers: &Containers) -> Result<Vec<Summary>> {
         filters.check_names(&["dangling", "label", "label!", "before", "since", "reference", "until"])?;
         let dangling = filters.flag("dangling")?;
-        let created = |name: &str| -> Result<Option<String>> {
-            filters.values(name).next().map(|other| Ok(self.store().resolve(other)?.created().to_owned())).transpose()
+        let created = |name: &str| -> Result<Option<Option<Timestamp>>> {
+            filters.values(name).next().map(|other| Ok(made(&*self.store().resolve(other)?))).transpose()
         };
         let (before, since) = (created("before")?, created("since")?);
+        let until = filters.values("until").next().map(parse_until).transpose()?;
+        let images = self.store().list();
+        let parents: HashSet<_> = images.iter().filter_map(|image| image.parent).collect();
         let wanted = |image: &Image| {
-            dangling.is_none_or(|dangling| dangling == image.tags.is_empty())
-                && before.as_deref().is_none_or(|limit| image.created() < limit)
-                && since.as_deref().is_none_or(|limit| image.created() > limit)
-                && filters.any("reference", |pattern| image.tags.iter().any(|tag| matches_reference(tag, pattern)))
+            let is_nameless = image.tags.is_empty() && image.digests.is_empty();
+            (all || !is_nameless || !parents.contains(&image.id))
+                && dangling.is_none_or(|dangling| dangling == image.tags.is_empty())
+                && before.is_none_or(|limit| made(image) < limit)
+                && since.is_none_or(|limit| made(image) > limit)
+                && until.is_none_or(|until| time::unix(image.created()) < until)
                 && filters.match_labels(&image.config().labels)
         };
-        let images = self.store().list();
-        Ok(images.iter().filter(|image| wanted(image)).map(|image| summary(image, containers)).collect())
+        let shared = sizes.then(|| self.store().shared_sizes());
+        let patterns: Vec<&str> = filters.values("reference").collect();
+        let summary = |image: &Arc<Image>| {
+            let mut summary = summary(image, containers);
+            if !patterns.is_empty() {
+                // Only the names that were asked for are shown.
+                let matches = |name: &&Reference| patterns.iter().any(|pattern| matches_reference(name, pattern));
+                summary.repo_tags = image.tags.iter().filter(matches).map(Reference::familiar).collect();
+                summary.repo_digests = image.digests.iter().filter(matches).map(Reference::familiar).collect();
+            }
+            if let Some(shared) = &shared {
+                summary.shared_size = signed(shared.get(&image.id).copied().unwrap_or(0));
+            }
+            let is_shown = patterns.is_empty() || !(summary.repo_tags.is_empty() && summary.repo_digests.is_empty());
+            is_shown.then_some(summary)
+        };
+        Ok(images.iter().filter(|image| wanted(image)).filter_map(summary).collect())
     }
 
     /// Everything about one image.
@@ -69,21 +94,8 @@ impl Images {
         Ok(self.report(removed))
     }
 
-    /// Removes images without a name, or with `all` those that no container uses.
-    pub async fn prune(&self, filters: &Filters, containers: &Containers) -> Result<PruneReport> {
-        filters.check_names(&["dangling", "label", "label!", "until"])?;
-        let all = filters.flag("dangling")? == Some(false);
-        let (filters, users) = (filters.clone(), containers.clone());
-        let pruned = self.run(move |store| {
-            let wanted = |image: &Image| (all || image.tags.is_empty()) && filters.match_labels(&image.config().labels);
-            store.prune(&wanted, &|image| users.using_image(image), &mut |_| true)
-        });
-        let pruned = pruned.await?;
-        Ok(PruneReport { images_deleted: self.report(pruned.removed).into(), space_reclaimed: pruned.reclaimed })
-    }
-
     /// Tells about removals, in Docker's form.
-    fn report(&self, removed: Vec<Removed>) -> Vec<DeleteItem> {
+    pub(super) fn report(&self, removed: Vec<Removed>) -> Vec<DeleteItem> {
         let item = |removed: Removed| match removed {
             Removed::Untagged(name) => {
                 self.tell("untag", &name.familiar(), &name.familiar());
@@ -116,6 +128,7 @@ fn summary(image: &Image, containers: &Containers) -> Summary {
         size: signed(image.size),
         shared_size: -1,
         labels: if labels.is_empty() { wharf_api::Map::null() } else { labels.clone().into() },
+        descriptor: Some(descriptor(image)),
         containers: i64::try_from(containers.using_image(&image.id).len()).unwrap_or(0),
         ..Summary::default()
     }
@@ -139,14 +152,23 @@ fn inspect(image: &Image) -> Inspect {
         graph_driver: Some(graph_driver(image)),
         root_fs: RootFs { kind: "layers".into(), layers: image.diff_ids().iter().map(ToString::to_string).collect() },
         metadata: Metadata { last_tag_time: time::NEVER.into() },
-        descriptor: Some(Descriptor {
-            media_type: image.target.media_type.clone(),
-            digest: image.target.digest.to_string(),
-            size: signed(image.target.size),
-            ..Descriptor::default()
-        }),
+        descriptor: Some(descriptor(image)),
         ..Inspect::default()
     }
+}
+
+fn descriptor(image: &Image) -> Descriptor {
+    Descriptor {
+        media_type: image.target.media_type.clone(),
+        digest: image.target.digest.to_string(),
+        size: signed(image.target.size),
+        ..Descriptor::default()
+    }
+}
+
+/// When an image was made; nothing is earlier than what nobody knows.
+fn made(image: &Image) -> Option<Timestamp> {
+    image.created().parse().ok()
 }
 
 fn graph_driver(image: &Image) -> GraphDriver {

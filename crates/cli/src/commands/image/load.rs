@@ -14,8 +14,8 @@ pub struct LoadFlags {
     /// Read this file instead of STDIN
     #[arg(short, long)]
     input: Option<String>,
-    /// Platform, where the image has several (OS/ARCH)
-    #[arg(long, hide = true)]
+    /// Take in only this platform (OS/ARCH) of images for several
+    #[arg(long)]
     platform: Vec<String>,
     /// Do not show progress
     #[arg(short, long)]
@@ -35,8 +35,9 @@ async fn load(app: &App, flags: LoadFlags) -> Outcome {
         return Err(Failure::new("requested load from stdin, but stdin is empty").with_hint("name a file with --input"));
     }
     let upload = source::open(flags.input.as_deref())?;
+    let platform = super::platform(&flags.platform)?;
     let terminal = crate::output::is_terminal();
-    let mut lines = app.client().await?.image_load(flags.quiet || !terminal, upload).await?;
+    let mut lines = app.client().await?.image_load(flags.quiet || !terminal, platform.as_deref(), upload).await?;
     let mut progress = Progress::on_stdout(flags.quiet);
     while let Some(line) = lines.next_progress().await {
         progress.show(&line?)?;

@@ -1,6 +1,9 @@
 //! `image prune`: remove images that nothing uses.
 
 use clap::Args;
+use wharf_api::system::upkeep::PruneItem;
+use wharf_client::ItemOrProgress;
+use wharf_types::Kind;
 
 use crate::app::App;
 use crate::commands::{Arity, definition, filters};
@@ -16,6 +19,9 @@ pub struct PruneFlags {
     /// Which (until=24h, label=KEY=VALUE)
     #[arg(long, value_name = "filter")]
     filter: Vec<String>,
+    /// Give up blobs of unpacked layers as well, where the layer can make the same bytes again
+    #[arg(long)]
+    blobs: bool,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -38,21 +44,57 @@ async fn prune(app: &App, flags: PruneFlags) -> Outcome {
     if !flags.force && !output::confirm(&question)? {
         return Ok(0);
     }
-    let report = app.client().await?.image_prune(&filters).await?;
-    let mut text = String::new();
-    if !report.images_deleted.is_empty() {
-        text.push_str("Deleted Images:\n");
-        for item in &report.images_deleted {
-            match (&item.untagged, &item.deleted) {
-                (Some(name), _) => text.push_str(&format!("untagged: {name}\n")),
-                (None, Some(id)) => text.push_str(&format!("deleted: {id}\n")),
-                (None, None) => {}
+    match app.client().await?.image_prune_with_progress(&filters, flags.blobs).await {
+        Ok(mut items) => {
+            let mut said = Said::default();
+            while let Some(line) = items.next().await {
+                if let ItemOrProgress::Item(item) = line? {
+                    said.item(&item)?;
+                }
             }
         }
-        text.push('\n');
+        // Another engine than wharf's tells everything at the end.
+        Err(error) if error.kind() == Kind::NotFound && !flags.blobs => {
+            let report = app.client().await?.image_prune(&filters).await?;
+            let mut said = Said::default();
+            for item in report.images_deleted.into_inner() {
+                said.item(&PruneItem::Removed(item))?;
+            }
+            said.item(&PruneItem::Reclaimed(report.space_reclaimed))?;
+        }
+        Err(error) => return Err(error.into()),
     }
-    #[allow(clippy::cast_precision_loss)] // four digits are shown
-    let space = size::decimal(report.space_reclaimed as f64);
-    output::out(&format!("{text}Total reclaimed space: {space}\n"))?;
     Ok(0)
+}
+
+/// What was printed.
+#[derive(Default)]
+struct Said {
+    heading: bool,
+}
+
+impl Said {
+    /// Prints each thing as it goes.
+    fn item(&mut self, item: &PruneItem) -> Outcome<()> {
+        let text = match item {
+            PruneItem::Removed(item) => {
+                let heading = if self.heading { "" } else { "Deleted Images:\n" };
+                self.heading = true;
+                match (&item.untagged, &item.deleted) {
+                    (Some(name), _) => format!("{heading}untagged: {name}\n"),
+                    (None, Some(id)) => format!("{heading}deleted: {id}\n"),
+                    (None, None) => heading.to_owned(),
+                }
+            }
+            PruneItem::GaveUp { blobs, kept } => {
+                format!("Blobs given up, for their layers can make them anew: {blobs}; kept: {kept}\n")
+            }
+            #[allow(clippy::cast_precision_loss)] // four digits are shown
+            PruneItem::Reclaimed(bytes) => {
+                let space = size::decimal(*bytes as f64);
+                format!("{}Total reclaimed space: {space}\n", if self.heading { "\n" } else { "" })
+            }
+        };
+        output::out(&text)
+    }
 }

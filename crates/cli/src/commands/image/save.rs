@@ -13,8 +13,8 @@ pub struct SaveFlags {
     /// Write to this file instead of STDOUT
     #[arg(short, long)]
     output: Option<String>,
-    /// Platform, where the image has several (OS/ARCH)
-    #[arg(long, hide = true)]
+    /// Write only this platform (OS/ARCH) of images for several
+    #[arg(long)]
     platform: Vec<String>,
     /// Images
     #[arg(value_name = "IMAGE")]
@@ -30,8 +30,9 @@ definition! {
 }
 
 async fn save(app: &App, flags: SaveFlags) -> Outcome {
+    let platform = super::platform(&flags.platform)?;
     let sink = Sink::open(flags.output.as_deref(), app.name)?;
-    let mut bytes = app.client().await?.image_save(&flags.images).await?;
+    let mut bytes = app.client().await?.image_save(&flags.images, platform.as_deref()).await?;
     sink.fill(&mut bytes).await?;
     Ok(0)
 }

@@ -51,12 +51,17 @@ async fn df(app: &App, flags: DfFlags) -> Outcome {
         output::out(&verbose(&usage)?)?;
         return Ok(0);
     }
-    let rows = [
+    let mut rows = vec![
         row("Images", usage.image_usage.as_ref()),
         row("Containers", usage.container_usage.as_ref()),
         row("Local Volumes", usage.volume_usage.as_ref()),
         row("Build Cache", usage.build_cache_usage.as_ref()),
     ];
+    // Under Docker's name the table is Docker's.
+    if let Some(store) = usage.store_usage.as_ref().filter(|_| app.name != "docker") {
+        rows.push(part("Images: layers", store.layers, store.layers_size));
+        rows.push(part("Images: blobs", store.blobs, store.blobs_size));
+    }
     output::out(&format.render(&KIND, rows)?)?;
     Ok(0)
 }
@@ -72,6 +77,16 @@ fn row<T>(name: &str, usage: Option<&Usage<T>>) -> Row {
         .with("Active", active.to_string())
         .with("Size", size::of(size))
         .with("Reclaimable", format!("{}{share}", size::of(reclaimable)))
+}
+
+/// A part of what stands above it.
+fn part(name: &str, count: i64, bytes: i64) -> Row {
+    Row::new()
+        .with("Type", name)
+        .with("TotalCount", count.to_string())
+        .with("Active", "")
+        .with("Size", size::of(bytes))
+        .with("Reclaimable", "")
 }
 
 fn verbose(usage: &DiskUsage) -> Outcome<String> {
@@ -132,8 +147,12 @@ fn verbose(usage: &DiskUsage) -> Outcome<String> {
             .with("Size", known.map_or("N/A".to_owned(), |u| size::of(u.size.max(0))))
     });
     let table = |kind: &Kind, rows: Vec<Row>| Format::parse("table", kind).and_then(|format| format.render(kind, rows));
+    let store = usage.store_usage.as_ref().map_or_else(String::new, |store| {
+        let (blobs, layers) = (size::of(store.blobs_size), size::of(store.layers_size));
+        format!("\n{} in {} unpacked layers, {blobs} in {} blobs\n", layers, store.layers, store.blobs)
+    });
     Ok(format!(
-        "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}",
+        "Images space usage:\n\n{}{store}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}",
         table(&IMAGES, images.collect())?,
         table(&CONTAINERS, containers.collect())?,
         table(&VOLUMES, volumes.collect())?,

@@ -1,5 +1,6 @@
 //! `system ...`, and what is about everything.
 
+pub mod check;
 pub mod completion;
 pub mod df;
 pub mod events;
