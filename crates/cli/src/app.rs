@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use wharf_client::Client;
 
 use crate::connect::{self, Place};
+use crate::credentials::Store;
 use crate::failure::{Failure, Outcome};
 
 /// The surroundings of one command.
@@ -26,6 +27,8 @@ pub fn version_of(name: &str) -> &'static str {
 pub struct Globals {
     /// `--host`.
     pub host: Option<String>,
+    /// `--config`.
+    pub config: Option<String>,
     /// `--debug`.
     pub debug: bool,
 }
@@ -44,6 +47,11 @@ impl App {
         let place = self.place()?;
         place.make_sure_of_engine().await?;
         Ok(self.client.get_or_init(|| Client::new(place.endpoint)))
+    }
+
+    /// The person's credentials for registries.
+    pub fn credentials(&self) -> Outcome<Store> {
+        Store::open(self.globals.config.as_deref())
     }
 
     /// Where the engine is.

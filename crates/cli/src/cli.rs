@@ -124,7 +124,7 @@ fn globals(program: &str, words: &[String]) -> Result<Line, Failure> {
         };
         match name {
             "-H" | "--host" => line.globals.host = Some(value()?),
-            "--config" => drop(value()?),
+            "--config" => line.globals.config = Some(value()?),
             "-c" | "--context" => {
                 let context = value()?;
                 if context != "default" {

@@ -6,6 +6,8 @@ use std::env;
 pub const WHARF_HOST: &str = "WHARF_HOST";
 /// Where the engine is, as for Docker.
 pub const DOCKER_HOST: &str = "DOCKER_HOST";
+/// The folder of the client's own files, as for Docker.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The platform for `run`, `create` and `import` where none is given.
 pub const DOCKER_DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// The mirror that `image bootstrap` takes its packages from.

@@ -10,6 +10,7 @@ mod commands;
 mod connect;
 mod copy;
 mod create;
+mod credentials;
 mod engine_main;
 mod env;
 mod failure;

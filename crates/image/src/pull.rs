@@ -189,8 +189,10 @@ impl ImageStore {
         let _collecting = self.spare_content();
         lease.hold(part.blob.digest);
         lease.hold(part.diff_id);
-        let blob = self.content.size(&part.blob.digest).is_ok_and(|size| size == part.blob.size);
-        Present { blob, layer: self.layers.info(&part.diff_id).is_ok() }
+        let layer = self.layers.info(&part.diff_id).is_ok();
+        let is_whole = self.content.size(&part.blob.digest).is_ok_and(|size| size == part.blob.size);
+        // A blob that was given up because it can be made anew is as good as one that is here.
+        Present { blob: is_whole || (layer && self.has_blob(&part.blob.digest)), layer }
     }
 
     /// Makes an image present: its content first, then its names.

@@ -57,7 +57,7 @@ impl ImageStore {
         let entry = catalog.entries.iter().find(of_image).or_else(|| catalog.entries_of(image.id).next());
         let tree = entry.and_then(|entry| catalog.tree(entry)).ok_or_else(unknown)?;
         let lease = self.lease_all(tree.blobs.iter().copied());
-        let is_whole = || tree.blobs.iter().all(|blob| self.content.has(blob));
+        let is_whole = || tree.blobs.iter().all(|blob| self.has_blob(blob));
         let chosen = match platform {
             Some(wanted) => Some(tree.choose(Some(wanted)).ok_or_else(|| {
                 Error::not_found(format!("image {} has no content for the platform {wanted}", name.familiar()))

@@ -5,12 +5,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{Advice, AtFlags, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use wharf_types::{Digest, Error, Hasher, Result, ResultExt};
 
@@ -22,6 +23,8 @@ use crate::temporary::Temporary;
 const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How much is read at once when the beginning is hashed again.
 const STEP: usize = 256 * 1024;
+/// So many bytes are handed to the disk at a time.
+const WRITE_BACK: u64 = 8 << 20;
 
 /// A blob of known digest and size of which the first bytes are here.
 ///
@@ -31,6 +34,7 @@ pub struct Partial {
     file: File,
     hasher: Hasher,
     len: u64,
+    written_back: u64,
     promised: BlobInfo,
     growth: Arc<Growth>,
 }
@@ -41,7 +45,8 @@ impl Partial {
         let file = open_locked(folder, &promised.digest.hex()).map_err(io::Error::from);
         let file = file.with_context(|| format!("cannot open what there is of {}", promised.digest))?;
         let growth = Arc::default();
-        let mut this = Self { folder: folder.clone(), file, hasher: Hasher::new(), len: 0, promised, growth };
+        let mut this =
+            Self { folder: folder.clone(), file, hasher: Hasher::new(), len: 0, written_back: 0, promised, growth };
         this.take_in().with_context(|| format!("cannot read what there is of {}", promised.digest))?;
         Ok(this)
     }
@@ -61,6 +66,7 @@ impl Partial {
                 }
             }
         }
+        self.written_back = self.len;
         self.growth.reach(self.len);
         Ok(())
     }
@@ -95,7 +101,19 @@ impl Partial {
         self.hasher.update(bytes);
         self.len += bytes.len() as u64;
         self.growth.reach(self.len);
+        self.write_back();
         Ok(())
+    }
+
+    /// Has the kernel begin to write to disk, so that the sync at the end finds little left to do. Pages that are not
+    /// on disk yet stay in memory, so those who follow lose nothing.
+    fn write_back(&mut self) {
+        let ready = self.len - self.written_back;
+        if ready >= WRITE_BACK {
+            // It is advice: nothing is lost where it is not taken.
+            rustix::fs::fadvise(&self.file, self.written_back, NonZeroU64::new(ready), Advice::DontNeed).ok();
+            self.written_back = self.len;
+        }
     }
 
     /// A reader from the first byte on that waits for those to come.

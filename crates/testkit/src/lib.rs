@@ -14,6 +14,7 @@ pub mod namespace;
 pub mod nft;
 mod output;
 pub mod pty;
+pub mod registry;
 pub mod subnet;
 pub mod sweep;
 pub mod wait;

@@ -28,6 +28,7 @@ pub const FOR_TESTS: &[Program] = &[
     program("ip", "iproute2", "a second machine on the network"),
     program("docker", "docker.io", "the stock command line as a client"),
     program("skopeo", "skopeo", "archives written by another program"),
+    program("docker-registry", "docker-registry", "images to and from another registry"),
     program("python3", "python3", "docker-py as a client"),
 ];
 

@@ -10,7 +10,9 @@ use crate::failure::{Failure, Outcome};
 
 mod container;
 mod image;
+mod manifest;
 mod network;
+mod registry;
 mod system;
 mod volume;
 
@@ -52,6 +54,7 @@ pub enum Arity {
 pub const GROUPS: &[(&str, &str)] = &[
     ("container", "Manage containers"),
     ("image", "Manage images"),
+    ("manifest", "Manage manifests and indexes in registries"),
     ("network", "Manage networks"),
     ("system", "Manage the engine"),
     ("volume", "Manage volumes"),
@@ -90,11 +93,18 @@ pub const DEFINITIONS: &[&Definition] = &[
     &image::load::DEFINITION,
     &image::ls::DEFINITION,
     &image::prune::DEFINITION,
+    &image::pull::DEFINITION,
+    &image::push::DEFINITION,
     &image::rm::DEFINITION,
     &image::save::DEFINITION,
+    &image::search::DEFINITION,
     &image::tag::DEFINITION,
+    &manifest::create::DEFINITION,
+    &manifest::inspect::DEFINITION,
     &network::inspect::DEFINITION,
     &network::ls::DEFINITION,
+    &registry::login::DEFINITION,
+    &registry::logout::DEFINITION,
     &system::check::DEFINITION,
     &system::completion::DEFINITION,
     &system::df::DEFINITION,

@@ -14,6 +14,10 @@ pub struct Progress {
     quiet: bool,
     to_stderr: bool,
     last: HashMap<String, String>,
+    silent: bool,
+    total: Option<ProgressBar>,
+    /// Bytes of each part that have arrived, and its size.
+    arrived: HashMap<String, (u64, u64)>,
 }
 
 impl Progress {
@@ -30,7 +34,28 @@ impl Progress {
     fn new(quiet: bool, to_stderr: bool, terminal: bool) -> Self {
         let target = if to_stderr { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::stdout() };
         let bars = (terminal && !quiet).then(|| MultiProgress::with_draw_target(target));
-        Self { bars, by_id: HashMap::new(), quiet, to_stderr, last: HashMap::new() }
+        Self {
+            bars,
+            by_id: HashMap::new(),
+            quiet,
+            to_stderr,
+            last: HashMap::new(),
+            silent: false,
+            total: None,
+            arrived: HashMap::new(),
+        }
+    }
+
+    /// When quiet, results are left out as well: the command says them itself.
+    pub fn results_are_said_elsewhere(&mut self) {
+        self.silent = self.quiet;
+    }
+
+    /// All has been reported.
+    pub fn finish(&mut self) {
+        if let Some(total) = self.total.take() {
+            total.finish_and_clear();
+        }
     }
 
     /// Shows one report. What belongs to no part of the work is printed even when quiet: it is the result.
@@ -38,8 +63,13 @@ impl Progress {
         if let Some(stream) = &line.stream {
             return self.print(stream);
         }
+        if let Some(total) = line.aux.as_ref().and_then(|aux| aux.pointer("/io.wharf.pull/bytes")?.as_u64()) {
+            self.begin_total(total);
+        }
         let status = line.status.as_deref().unwrap_or_default();
+        self.add_up(line, status);
         match &line.id {
+            None if self.silent => Ok(()),
             None if status.is_empty() => Ok(()),
             None => self.print(&format!("{status}\n")),
             Some(_) if self.quiet => Ok(()),
@@ -53,6 +83,37 @@ impl Progress {
                 self.print(&format!("{id}: {status}\n"))
             }
         }
+    }
+
+    /// A bar for all parts of a download together, above theirs.
+    fn begin_total(&mut self, bytes: u64) {
+        let Some(bars) = self.bars.as_ref().filter(|_| bytes > 0) else { return };
+        let bar = bars.insert(0, ProgressBar::new(bytes));
+        bar.set_style(style("{prefix}: [{bar:40}] {bytes}/{total_bytes} {binary_bytes_per_sec}"));
+        bar.set_prefix("total");
+        self.arrived.clear();
+        if let Some(earlier) = self.total.replace(bar) {
+            earlier.finish_and_clear();
+        }
+    }
+
+    fn add_up(&mut self, line: &Line, status: &str) {
+        let (Some(total), Some(id)) = (&self.total, &line.id) else { return };
+        let detail = line.progress_detail.as_ref();
+        match status {
+            "Downloading" => {
+                let of = |part: Option<u64>| part.unwrap_or(0);
+                let now = detail.map_or((0, 0), |detail| (of(detail.current), of(detail.total)));
+                self.arrived.insert(id.clone(), now);
+            }
+            "Verifying Checksum" | "Download complete" | "Extracting" | "Pull complete" => {
+                let known = self.arrived.entry(id.clone()).or_default();
+                known.1 = known.1.max(detail.and_then(|detail| detail.total).unwrap_or(0));
+                known.0 = known.1;
+            }
+            _ => return,
+        }
+        total.set_position(self.arrived.values().map(|(current, _)| current).sum());
     }
 
     fn print(&self, text: &str) -> Outcome<()> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Mutex;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// The terminal as it was; restored by whoever comes first: the guard's end, a panic, or a signal.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
@@ -37,6 +37,19 @@ pub fn restore() {
         // A terminal that is gone needs no mending.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &saved);
     }
+}
+
+/// Reads something that nobody shall see as it is typed.
+pub fn without_echo<T>(read: impl FnOnce() -> T) -> io::Result<T> {
+    let stdin = io::stdin();
+    let saved = tcgetattr(&stdin)?;
+    let mut hidden = saved.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    *SAVED.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(saved);
+    tcsetattr(&stdin, OptionalActions::Now, &hidden)?;
+    let result = read();
+    restore();
+    Ok(result)
 }
 
 /// Rows and columns of the terminal behind standard output; `None` where there is none.

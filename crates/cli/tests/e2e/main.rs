@@ -17,6 +17,7 @@ mod limits;
 mod logs;
 mod network;
 mod process;
+mod registries;
 mod restart;
 mod smoke;
 mod stdio;

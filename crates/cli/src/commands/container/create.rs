@@ -2,10 +2,10 @@
 
 use clap::Args;
 use wharf_api::container::CreateResponse;
-use wharf_client::{Client, ImagePullOptions};
 use wharf_types::{Kind, Reference};
 
 use crate::app::App;
+use crate::commands::image::pull::fetch;
 use crate::commands::{Arity, definition};
 use crate::create::flags::ContainerFlags;
 use crate::create::request::{self, Create};
@@ -92,7 +92,7 @@ pub async fn make(app: &App, flags: &ContainerFlags, create: &Create) -> Outcome
     let client = app.client().await?;
     let image = &create.body.config.image;
     if flags.pull == "always" {
-        pull(client, image, create, flags.quiet).await.map_err(|failure| with_ways_out(failure, app))?;
+        pull(app, image, create, flags.quiet).await.map_err(|failure| with_ways_out(failure, app))?;
     }
     let platform = Some(create.platform.as_str()).filter(|platform| !platform.is_empty());
     let send = || client.container_create(create.name.as_deref(), platform, &create.body);
@@ -101,7 +101,7 @@ pub async fn make(app: &App, flags: &ContainerFlags, create: &Create) -> Outcome
             if !flags.quiet {
                 output::err(&format!("Unable to find image '{}' locally\n", familiar(image)));
             }
-            pull(client, image, create, flags.quiet).await.map_err(|failure| with_ways_out(failure, app))?;
+            pull(app, image, create, flags.quiet).await.map_err(|failure| with_ways_out(failure, app))?;
             send().await
         }
         other => other,
@@ -134,20 +134,12 @@ fn familiar(image: &str) -> String {
     image.parse::<Reference>().map_or_else(|_| image.to_owned(), |reference| reference.or_latest().familiar())
 }
 
-async fn pull(client: &Client, image: &str, create: &Create, quiet: bool) -> Outcome<()> {
+async fn pull(app: &App, image: &str, create: &Create, quiet: bool) -> Outcome<()> {
     let reference: Reference =
         image.parse().map_err(|error: wharf_types::ReferenceError| Failure::new(error.to_string()))?;
-    let reference = reference.or_latest();
-    let tag = reference.digest().map(|digest| digest.to_string()).or_else(|| reference.tag().map(str::to_owned));
-    let name = format!("{}/{}", reference.domain(), reference.path());
-    let platform = Some(create.platform.clone()).filter(|platform| !platform.is_empty());
-    let options = ImagePullOptions { image: name, tag, platform, ..ImagePullOptions::default() };
-    let mut lines = client.image_pull(&options).await?;
     let mut progress = output::progress::Progress::on_stderr(quiet);
-    while let Some(line) = lines.next_progress().await {
-        progress.show(&line?)?;
-    }
-    Ok(())
+    progress.results_are_said_elsewhere();
+    fetch(app, &reference.or_latest(), &create.platform, &mut progress).await
 }
 
 /// The file that takes the container's id; removed again if there will be no container.

@@ -1,11 +1,14 @@
 //! `image inspect`.
 
 use clap::Args;
+use serde_json::json;
 
 use crate::app::App;
+use crate::commands::manifest::inspect::parse;
 use crate::commands::system::inspect::{Type, inspect_all};
 use crate::commands::{Arity, definition};
 use crate::failure::Outcome;
+use crate::output;
 
 /// What `image inspect` takes.
 #[derive(Debug, Args)]
@@ -16,6 +19,9 @@ pub struct InspectFlags {
     /// Platform, where the image has several (OS/ARCH)
     #[arg(long, hide = true)]
     platform: Option<String>,
+    /// Ask the registry: the manifest's descriptor and the platforms
+    #[arg(long)]
+    remote: bool,
     /// Images
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
@@ -30,5 +36,20 @@ definition! {
 }
 
 async fn inspect(app: &App, flags: InspectFlags) -> Outcome {
+    if flags.remote {
+        return inspect_remote(app, &flags.images).await;
+    }
     inspect_all(app, &flags.images, flags.format.as_deref(), Some(Type::Image), false).await
+}
+
+async fn inspect_remote(app: &App, images: &[String]) -> Outcome {
+    let mut all = Vec::new();
+    for image in images {
+        let name = parse(image)?;
+        let auth = app.credentials()?.get(name.domain())?;
+        let found = app.client().await?.distribution_inspect(&name.to_string(), Some(&auth)).await?;
+        all.push(json!({"Name": name.to_string(), "Descriptor": found.descriptor, "Platforms": found.platforms}));
+    }
+    output::out(&format!("{}\n", serde_json::to_string_pretty(&all).unwrap_or_default()))?;
+    Ok(0)
 }

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -104,7 +105,22 @@ async fn unpack(images: &Images, part: &Part, reader: impl Read + Send + 'static
     let unpacks = &images.remote().unpacks;
     let _permit = unpacks.acquire().await.map_err(|_| Error::unavailable("the engine ends"))?;
     let diff_id = part.diff_id;
-    images.run(move |store| store.layers().unpack(reader, Some(diff_id), &Limits::default())).await
+    let layer = images.run(move |store| store.layers().unpack(reader, Some(diff_id), &Limits::default())).await?;
+    write_back(images);
+    Ok(layer)
+}
+
+/// Has what was unpacked written to disk while the others still arrive: the sync at the end finds little left to do.
+fn write_back(images: &Images) {
+    if images.remote().writing_back.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let images = images.clone();
+    tokio::spawn(async move {
+        // The sync at the end is the one that counts, and reports.
+        drop(images.run(|store| store.layers().sync()).await);
+        images.remote().writing_back.store(false, Ordering::Relaxed);
+    });
 }
 
 /// Writes what arrives. What has been written when the pieces end early stays for the next attempt.

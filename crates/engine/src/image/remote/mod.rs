@@ -6,6 +6,7 @@ mod pull;
 mod push;
 mod shared;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
@@ -31,6 +32,8 @@ pub(super) struct Remote {
     unpacks: Semaphore,
     /// One pull ends at a time, so that what two of them share is published once.
     committing: Mutex<()>,
+    /// Unpacked layers are being written to disk.
+    writing_back: AtomicBool,
 }
 
 impl Remote {
@@ -43,6 +46,7 @@ impl Remote {
             uploads: Semaphore::new(uploads.max(1)),
             unpacks: Semaphore::new(processors.clamp(2, 8)),
             committing: Mutex::default(),
+            writing_back: AtomicBool::new(false),
         }
     }
 }

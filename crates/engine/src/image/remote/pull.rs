@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wharf_api::image::{Progress, ProgressDetail};
-use wharf_image::{Descriptor, ImageId, Part, Present, Pulled, check_image, choose, config_limit, parts, read_remote};
+use wharf_image::{
+    Descriptor, ImageId, ImageStore, Part, Present, Pulled, check_image, choose, config_limit, parts, read_remote,
+};
 use wharf_registry::client::{Access, Credentials, Document, Repository};
-use wharf_storage::Lease;
+use wharf_storage::{Lease, StagedBlob, StagedLayer};
 use wharf_types::{Digest, Error, Kind, Platform, Reference, Result, ResultExt};
 
 use super::shared::{Job, State};
@@ -192,6 +194,7 @@ impl Images {
                 blobs.extend(staged.blob);
                 layers.extend(staged.layer);
             }
+            check_whole(images.store(), &parts, &blobs, &layers)?;
             let id = images.store().commit_pull(Pulled { target, manifest, names, documents, blobs, layers });
             drop((jobs, lease, parts));
             id
@@ -200,7 +203,21 @@ impl Images {
     }
 }
 
-fn look(store: &wharf_image::ImageStore, parts: &[Part]) -> (Lease, Vec<Present>) {
+/// What this pull shared with another one may be gone with that one's failure.
+fn check_whole(store: &ImageStore, parts: &[Part], blobs: &[StagedBlob], layers: &[StagedLayer]) -> Result<()> {
+    let is_here = |part: &Part| {
+        let has_blob = || blobs.iter().any(|blob| blob.info().digest == part.blob.digest);
+        let has_layer = || layers.iter().any(|layer| layer.info().diff_id == part.diff_id);
+        (has_blob() || store.has_blob(&part.blob.digest)) && (has_layer() || store.layers().has(&part.diff_id))
+    };
+    match parts.iter().find(|part| !is_here(part)) {
+        None => Ok(()),
+        Some(part) => Err(Error::conflict(format!("layer {} was lost to another pull", part.blob.digest.short()))
+            .with_hint("pull again: what has arrived is kept")),
+    }
+}
+
+fn look(store: &ImageStore, parts: &[Part]) -> (Lease, Vec<Present>) {
     let mut lease = store.begin();
     let present = parts.iter().map(|part| store.keep_part(&mut lease, part)).collect();
     (lease, present)

@@ -160,9 +160,14 @@ struct Stored {
 
 impl Source for Stored {
     fn open(&self, at: u64) -> io::Result<Box<dyn Read + Send>> {
-        let mut file = self.images.store().content().reader(&self.digest).map_err(io::Error::other)?;
-        file.seek(SeekFrom::Start(at))?;
-        Ok(Box::new(file))
+        if let Ok(mut file) = self.images.store().content().reader(&self.digest) {
+            file.seek(SeekFrom::Start(at))?;
+            return Ok(Box::new(file));
+        }
+        // It was given up, and is made anew from the layer's files.
+        let (_, mut blob) = self.images.store().open_blob(&self.digest).map_err(io::Error::other)?;
+        io::copy(&mut (&mut blob).take(at), &mut io::sink())?;
+        Ok(blob)
     }
 }
 

@@ -98,7 +98,9 @@ pub(crate) async fn fetch(
         value.ok_or_else(|| Error::system(format!("the token server of {} gave no token", host.authority())))?;
     let life = Duration::from_secs(answer.expires_in.filter(|life| *life > 0).unwrap_or(DEFAULT_LIFE));
     let until = Instant::now() + life - MARGIN.min(life / 5);
-    Ok(Granted { token: Token { value, until }, refresh: answer.refresh_token })
+    // A refresh token that nobody asked for is not used in place of the password.
+    let refresh = answer.refresh_token.filter(|_| wish.lasting || identity.is_some());
+    Ok(Granted { token: Token { value, until }, refresh })
 }
 
 /// A password is never sent in the clear where the registry itself is spoken to in secret.

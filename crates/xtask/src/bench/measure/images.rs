@@ -38,6 +38,7 @@ pub fn measure(setting: &mut Setting) -> Result<Vec<Row>> {
     }
     rows.push(commits(setting, rounds)?);
     rows.extend(prunes(setting, folder.path())?);
+    rows.extend(super::pull::measure(setting)?);
     Ok(rows)
 }
 
@@ -77,10 +78,10 @@ fn transfers(setting: &Setting, archive: &Path, packing: &str, rounds: u32) -> R
 }
 
 /// The highest resident set of an engine's processes since it was reset (`proc(5)`, `clear_refs`).
-struct PeakMemory;
+pub(super) struct PeakMemory;
 
 impl PeakMemory {
-    fn reset(engine: &dyn Engine) -> Result<()> {
+    pub(super) fn reset(engine: &dyn Engine) -> Result<()> {
         for process in engine.processes() {
             fs::write(format!("/proc/{}/clear_refs", process.pid), "5").context("cannot reset a memory peak")?;
         }
@@ -88,7 +89,7 @@ impl PeakMemory {
     }
 
     /// `VmHWM` of all processes; one that has ended counts nothing.
-    fn mib(engine: &dyn Engine) -> Result<f64> {
+    pub(super) fn mib(engine: &dyn Engine) -> Result<f64> {
         let mut kib = 0.0;
         for process in engine.processes() {
             let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();

@@ -6,6 +6,7 @@ mod burst;
 mod floor;
 mod images;
 mod memory;
+mod pull;
 mod run;
 mod runtimes;
 mod size;

@@ -1,0 +1,4 @@
+//! Manifests and indexes in registries.
+
+pub mod create;
+pub mod inspect;
