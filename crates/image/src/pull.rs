@@ -154,7 +154,8 @@ pub fn parts(manifest: &Manifest, config: &[u8]) -> Result<(ImageDocument, Vec<P
 }
 
 impl ImageStore {
-    /// The image that this repository's `digest` means, if it is here and for the platform that is wished.
+    /// The image that this repository's `digest` means, if it is here, with all its content, and for the platform that is
+    /// wished.
     pub fn find_pulled(
         &self,
         name: &Reference,
@@ -166,7 +167,21 @@ impl ImageStore {
         let host = Platform::host();
         let is_index = image.target.digest != image.manifest.digest;
         let wanted = platform.or(is_index.then_some(&host));
-        wanted.is_none_or(|wanted| image.platform().satisfies(wanted)).then(|| image.clone())
+        let is_whole = || {
+            catalog
+                .entries_of(image.id)
+                .filter_map(|entry| catalog.content_of(entry))
+                .all(|content| self.is_whole(content))
+        };
+        (wanted.is_none_or(|wanted| image.platform().satisfies(wanted)) && is_whole()).then(|| image.clone())
+    }
+
+    /// Whether every blob of an image is here or can be made anew; what only its maker gives away need not be.
+    pub(crate) fn is_whole(&self, content: &tree::Content) -> bool {
+        let is_foreign = |blob: &Digest| {
+            content.manifest.layers.iter().any(|layer| layer.digest == *blob && layer.extra.contains_key("urls"))
+        };
+        content.blobs().all(|blob| self.has_blob(&blob) || is_foreign(&blob))
     }
 
     /// Gives an image that is here the names under which it would have been pulled. `false` if it has them already.
@@ -189,10 +204,9 @@ impl ImageStore {
         let _collecting = self.spare_content();
         lease.hold(part.blob.digest);
         lease.hold(part.diff_id);
-        let layer = self.layers.info(&part.diff_id).is_ok();
-        let is_whole = self.content.size(&part.blob.digest).is_ok_and(|size| size == part.blob.size);
-        // A blob that was given up because it can be made anew is as good as one that is here.
-        Present { blob: is_whole || (layer && self.has_blob(&part.blob.digest)), layer }
+        let on_disk = self.content.size(&part.blob.digest).is_ok_and(|size| size == part.blob.size);
+        let blob = on_disk || self.layers.can_rebuild(&part.diff_id, &part.blob.digest);
+        Present { blob, layer: self.layers.info(&part.diff_id).is_ok() }
     }
 
     /// Makes an image present: its content first, then its names.

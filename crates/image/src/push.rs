@@ -56,7 +56,8 @@ impl ImageStore {
         let of_image = |entry: &&crate::catalog::Entry| entry.name.as_ref() == Some(name);
         let entry = catalog.entries.iter().find(of_image).or_else(|| catalog.entries_of(image.id).next());
         let tree = entry.and_then(|entry| catalog.tree(entry)).ok_or_else(unknown)?;
-        let lease = self.lease_all(tree.blobs.iter().copied());
+        let layers = tree.images.iter().flat_map(|image| image.document.rootfs.diff_ids.iter());
+        let lease = self.lease_all(tree.blobs.iter().chain(layers).copied());
         let is_whole = || tree.blobs.iter().all(|blob| self.has_blob(blob));
         let chosen = match platform {
             Some(wanted) => Some(tree.choose(Some(wanted)).ok_or_else(|| {

@@ -6,7 +6,8 @@ mod support;
 
 use std::process::Command;
 
-use support::{Fixture, docker_archive, gzip, layer};
+use support::{Fixture, Layout, docker_archive, gzip, layer};
+use wharf_types::Platform;
 
 /// Runs skopeo; `None`, loudly, where it is not installed.
 fn skopeo(args: &[&str]) -> Option<String> {
@@ -39,6 +40,33 @@ fn skopeo_reads_the_store_in_place() {
         assert_eq!(inspected["Layers"].as_array().unwrap().len(), image.layers.len());
         let copy = format!("dir:{}", fixture.folder.path().join("copy").display());
         skopeo(&["copy", &format!("oci:{}:{name}", content.display()), &copy]);
+    }
+}
+
+#[test]
+fn skopeo_reads_an_index_of_several_platforms_in_place() {
+    let fixture = Fixture::new();
+    let mut layout = Layout::default();
+    let host = layout.image(&[layer(&[("a", b"1")])], &Platform::host(), gzip);
+    let other = Platform { architecture: "s390x".into(), ..Platform::host() };
+    let other = layout.image(&[layer(&[("b", b"2")])], &other, gzip);
+    let index = layout.index(&[host.clone(), other]);
+    let empty = layout.blob("application/vnd.oci.empty.v1+json", b"{}".to_vec());
+    let note = layout.artifact(&empty, &index);
+    layout.line(index.clone(), serde_json::json!({"io.containerd.image.name": "docker.io/library/multi:1"}));
+    layout.line(note, serde_json::json!({}));
+    fixture.store.load(&layout.tar()[..], None, &|_| {}).unwrap();
+    let content = fixture.folder.path().join("content");
+    let from = format!("oci:{}:multi:1", content.display());
+    let Some(text) = skopeo(&["inspect", "--raw", &from]) else { return };
+    let raw: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(raw["manifests"].as_array().unwrap().len(), 2);
+    for (arguments, manifests) in [(&[][..], 1), (&["--all"], 2)] {
+        let copy = fixture.folder.path().join(format!("copy{manifests}"));
+        let to = format!("oci:{}:x", copy.display());
+        skopeo(&[&["copy"], arguments, &[&from, &to]].concat());
+        let configs = std::fs::read_dir(copy.join("blobs/sha256")).unwrap().count();
+        assert_eq!(configs, if manifests == 2 { 7 } else { 3 });
     }
 }
 

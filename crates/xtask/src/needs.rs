@@ -29,6 +29,7 @@ pub const FOR_TESTS: &[Program] = &[
     program("docker", "docker.io", "the stock command line as a client"),
     program("skopeo", "skopeo", "archives written by another program"),
     program("docker-registry", "docker-registry", "images to and from another registry"),
+    program("strace", "strace", "ending a process at a chosen system call"),
     program("python3", "python3", "docker-py as a client"),
 ];
 

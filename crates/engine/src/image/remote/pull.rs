@@ -91,6 +91,7 @@ impl Images {
         report(Progress::status(format!("Pulling from {}", name.path())).of(asked));
         self.fetch(repository, name, document.digest, plan, report).await?;
         finish(report, name, document.digest, true);
+        self.give_up_blobs_later();
         self.tell("pull", &name.familiar(), &name.familiar_name());
         Ok(())
     }
