@@ -23,6 +23,7 @@ impl Target for Client {
             message: Some(request.message),
             changes: request.changes,
             platform: None,
+            source: None,
         };
         let mut lines = self.image_import(&options, Upload::new(archive)).await?;
         let mut id = None;

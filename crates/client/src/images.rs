@@ -48,6 +48,8 @@ pub struct ImportOptions {
     pub changes: Vec<String>,
     /// `os/architecture[/variant]`.
     pub platform: Option<String>,
+    /// Address from which the engine fetches the archive; what is sent along when absent.
+    pub source: Option<String>,
 }
 
 /// What a container's files become.
@@ -132,7 +134,7 @@ impl Client {
             target = target.with("changes", change);
         }
         let target = target
-            .with("fromSrc", "-")
+            .with("fromSrc", options.source.as_deref().unwrap_or("-"))
             .with_option("message", options.message.as_ref())
             .with_option("platform", options.platform.as_ref())
             .with_text("repo", &options.repository);

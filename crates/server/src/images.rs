@@ -10,7 +10,7 @@ use wharf_types::{Error, Platform, Reference, Result};
 
 use crate::request::{Call, Query};
 use crate::response::{self, Answer, ok};
-use crate::route::{not_yet, page_not_found};
+use crate::route::page_not_found;
 use crate::{Server, downgrade, registries, transfer, upkeep};
 
 pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call: Call) -> Result<Answer> {
@@ -76,7 +76,7 @@ async fn create(server: &Server, call: Call) -> Result<Answer> {
     match call.query.text("fromSrc") {
         "-" => import(server, call).await,
         "" => Err(Error::invalid("neither fromImage nor fromSrc was given")),
-        _ => Err(not_yet("importing from a URL").with_hint("download the archive and import the file")),
+        address => import_from(server, &call, address),
     }
 }
 
@@ -84,6 +84,29 @@ async fn import(server: &Server, call: Call) -> Result<Answer> {
     let options = import_options(&call.query)?;
     let id = server.engine.images().import(call.into_reader(), options).await?;
     Ok(response::json_lines(futures_util::stream::iter([Progress::status(id.to_string())])))
+}
+
+/// Imports what is at an address, and tells how far it is.
+fn import_from(server: &Server, call: &Call, address: &str) -> Result<Answer> {
+    let has_scheme = address.starts_with("http://") || address.starts_with("https://");
+    let address = if has_scheme { address.to_owned() } else { format!("http://{address}") };
+    let mut options = import_options(&call.query)?;
+    if call.query.option("message").is_none() {
+        options.message = format!("Imported from {address}");
+    }
+    let images = server.engine.images().clone();
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let steps = sender.clone();
+        // A client that went away is told nothing.
+        let imported = images.import_from(&address, options, move |line| drop(steps.send(line))).await;
+        drop(sender.send(match imported {
+            Ok(id) => Progress::status(id.to_string()),
+            Err(error) => Progress::failed(&error),
+        }));
+    });
+    let next = |mut receiver: mpsc::UnboundedReceiver<Progress>| async { Some((receiver.recv().await?, receiver)) };
+    Ok(response::json_lines(futures_util::stream::unfold(receiver, next)))
 }
 
 /// Makes an image of a container. The body, if there is one, replaces the container's own configuration.

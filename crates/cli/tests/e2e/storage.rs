@@ -135,3 +135,30 @@ fn blobs_that_were_given_up_are_saved_the_same() {
     assert_eq!(again.stdout.len(), before.stdout.len());
     engine.finish();
 }
+
+#[test]
+fn an_archive_is_imported_from_an_address() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        for status in ["200 OK", "404 Not Found"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            let body = if status.starts_with("200") { wharf_testkit::golden::busybox_rootfs() } else { &b"no"[..] };
+            write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
+            stream.write_all(body).unwrap();
+        }
+    });
+    let engine = TempEngine::start_with(Options { without_image: true, ..Options::default() });
+    let url = format!("http://{address}/rootfs.tar");
+    let output = engine.cli(&["import", "--change", "CMD [\"echo\",\"fetched\"]", &url, "web:1"]).ok();
+    assert!(output.stdout.contains(&format!("Downloading from {url}\n")), "{}", output.stdout);
+    assert!(output.stdout.lines().last().unwrap().starts_with("sha256:"), "{}", output.stdout);
+    assert_eq!(engine.cli(&["run", "--rm", "web:1"]).ok().stdout, "fetched\n");
+    let missing = engine.cli(&["import", &url, "web:2"]).exits(1);
+    assert!(!missing.stderr.is_empty());
+    server.join().unwrap();
+    engine.finish();
+}

@@ -6,6 +6,7 @@
 
 mod auth;
 mod blobs;
+mod download;
 mod failure;
 mod host;
 mod hosts_toml;
@@ -22,6 +23,7 @@ mod uploads;
 
 pub use auth::Credentials;
 pub use blobs::Blob;
+pub use download::Download;
 pub use login::LoggedIn;
 pub use manifests::{Document, MANIFEST_TYPES, Resolved};
 pub use repository::{Access, Registry, Repository};

@@ -62,6 +62,10 @@ impl Registry {
         Self(Arc::new(Inner { transport, people: Mutex::default(), shunned: Mutex::default() }))
     }
 
+    pub(super) fn transport(&self) -> &Transport {
+        &self.0.transport
+    }
+
     /// What it was told.
     pub fn settings(&self) -> &Settings {
         &self.0.transport.settings

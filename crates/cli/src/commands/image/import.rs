@@ -2,12 +2,12 @@
 
 use clap::Args;
 use wharf_api::image::Progress as Line;
-use wharf_client::ImportOptions;
+use wharf_client::{ImportOptions, Upload};
 
 use crate::app::App;
 use crate::commands::{Arity, definition};
 use crate::env;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::progress::Progress;
 use crate::output::source;
 
@@ -23,8 +23,8 @@ pub struct ImportFlags {
     /// Platform of the image (OS/ARCH)
     #[arg(long)]
     platform: Option<String>,
-    /// File, or - for STDIN, and the image's name
-    #[arg(value_name = "FILE")]
+    /// File, address that the engine fetches, or - for STDIN; and the image's name
+    #[arg(value_name = "FILE|URL")]
     words: Vec<String>,
 }
 
@@ -32,24 +32,22 @@ definition! {
     ImportFlags, import,
     names: &["image import", "import"],
     about: "Make an image from a tar archive of a file system",
-    usage: "[OPTIONS] file|- [REPOSITORY[:TAG]]",
+    usage: "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
     arity: Arity::Between(1, 2),
 }
 
 async fn import(app: &App, flags: ImportFlags) -> Outcome {
     let file = &flags.words[0];
-    if file.starts_with("http://") || file.starts_with("https://") {
-        return Err(Failure::new("import from a URL is not supported yet")
-            .with_hint(format!("download it and pipe it in: curl -L {file} | {} import - NAME", app.name)));
-    }
+    let is_address = file.starts_with("http://") || file.starts_with("https://");
     let platform = flags.platform.clone().or_else(|| env::text(env::DOCKER_DEFAULT_PLATFORM));
     let options = ImportOptions {
         repository: flags.words.get(1).cloned().unwrap_or_default(),
         message: flags.message.clone(),
         changes: flags.change.clone(),
         platform,
+        source: is_address.then(|| file.clone()),
     };
-    let upload = source::open(Some(file))?;
+    let upload = if is_address { Upload::from_reader(tokio::io::empty()) } else { source::open(Some(file))? };
     let mut lines = app.client().await?.image_import(&options, upload).await?;
     let mut progress = Progress::on_stdout(false);
     while let Some(line) = lines.next_progress().await {

@@ -51,6 +51,12 @@ impl Remote {
     }
 }
 
+impl Remote {
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
 /// The same failure once more, for another one who waits for the same.
 fn copy_of(error: &Error) -> Error {
     let copy = Error::new(error.kind(), error.chain());
