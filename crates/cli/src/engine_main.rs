@@ -2,6 +2,7 @@
 
 mod dockerd;
 mod flags;
+mod network;
 mod registries;
 mod serve;
 

@@ -3,7 +3,12 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use wharf_network::Subnet;
+use wharf_network::ipam::{AddressPool, Allocator};
 use wharf_registry::client::Settings;
+use wharf_types::{Error, Result};
+
+use crate::network::Pool;
 
 /// Where an engine keeps its things and how it names them in the kernel.
 #[derive(Debug, Clone)]
@@ -28,6 +33,53 @@ pub struct Config {
     pub uploads: usize,
     /// Whether blobs of layers are given up once they are unpacked, where the layer can make the same bytes again.
     pub give_up_blobs: bool,
+    /// What networks are like unless they say otherwise.
+    pub network: NetworkDefaults,
+}
+
+/// What networks are like unless they say otherwise. All but the pools is about the default network alone.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkDefaults {
+    /// Where subnets of networks are taken from that name none; Docker's pools where empty.
+    pub address_pools: Vec<AddressPool>,
+    /// Maximum transmission unit in bytes; the uplink's where absent.
+    pub mtu: Option<u32>,
+    /// The parts of its subnets from which containers get their addresses.
+    pub ranges: Vec<Subnet>,
+    /// Whether its containers have IPv6 addresses, too.
+    pub ipv6: bool,
+    /// Keeps its containers from reaching each other.
+    pub no_icc: bool,
+    /// Lets its packets leave the host with the containers' addresses.
+    pub no_masquerade: bool,
+}
+
+impl NetworkDefaults {
+    /// Sets ranges in the subnets that were chosen. An IPv6 range outside of them is a subnet of its own.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a range outside.
+    pub(crate) fn apply(&self, pools: &mut [Pool]) -> Result<()> {
+        for range in &self.ranges {
+            let pool = pools.iter_mut().find(|pool| pool.subnet.is_ipv4() == range.is_ipv4());
+            match pool {
+                Some(pool) if pool.subnet.contains(range.address()) && range.prefix() >= pool.subnet.prefix() => {
+                    pool.range = Some(*range);
+                }
+                Some(pool) if !range.is_ipv4() => {
+                    let gateway = Some(Allocator::default_gateway(*range, None)?);
+                    *pool = Pool { subnet: *range, range: None, gateway, reserved: Vec::new() };
+                }
+                _ => return Err(outside(&format!("the range {range}"))),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn outside(what: &str) -> Error {
+    Error::invalid(format!("{what} lies outside the subnets of the default network"))
+        .with_hint("give the bridge an address in it (--bip, --bridge-subnet)")
 }
 
 impl Config {
@@ -44,6 +96,7 @@ impl Config {
             downloads: DEFAULT_DOWNLOADS,
             uploads: DEFAULT_UPLOADS,
             give_up_blobs: false,
+            network: NetworkDefaults::default(),
         }
     }
 

@@ -41,7 +41,7 @@ impl Engine {
         let for_images = events.clone();
         let (lock, store, images, executable) = crate::blocking(move || prepare(&prepared, &for_images)).await?;
         let identity = Arc::new(Identity { id: own_id(&store).await? });
-        let networks = Networks::open(&config, &identity.id, &store).await?;
+        let networks = Networks::open(&config, &identity.id, &store, &events).await?;
         let volumes = Volumes::open(config.volumes_dir(), &store, &events).await?;
         let directory = Directory::default();
         // Through a mount that nobody can write to, and with room for a container's id.
@@ -98,7 +98,7 @@ impl Engine {
         if self.containers.any_live() {
             return;
         }
-        for problem in self.services.networks.take_down().await {
+        for problem in self.services.networks.take_down(true).await {
             tracing::warn!(problem = %problem.chain(), "left behind at the engine's end");
         }
         let parent = self.services.cgroup_parent();

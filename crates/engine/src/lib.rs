@@ -19,9 +19,13 @@ pub mod system;
 mod time;
 pub mod volume;
 
-pub use config::{Config, DEFAULT_DOWNLOADS, DEFAULT_ROOT, DEFAULT_RUN, DEFAULT_SOCKET, DEFAULT_UPLOADS};
+pub use config::{
+    Config, DEFAULT_DOWNLOADS, DEFAULT_ROOT, DEFAULT_RUN, DEFAULT_SOCKET, DEFAULT_UPLOADS, NetworkDefaults,
+};
 pub use engine::Engine;
 pub use event::Events;
+pub use wharf_network::Subnet;
+pub use wharf_network::ipam::AddressPool;
 
 use wharf_types::{Error, Result};
 
@@ -32,5 +36,11 @@ where
     F: FnOnce() -> Result<T> + Send + 'static,
 {
     let joined = tokio::task::spawn_blocking(work).await;
+    joined.unwrap_or_else(|error| Err(Error::system("the engine failed while it worked on this").caused_by(error)))
+}
+
+/// Runs to the end even if the caller goes away.
+pub(crate) async fn detached<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let joined = tokio::spawn(work).await;
     joined.unwrap_or_else(|error| Err(Error::system("the engine failed while it worked on this").caused_by(error)))
 }

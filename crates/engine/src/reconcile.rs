@@ -25,19 +25,28 @@ pub async fn run(services: &Services, containers: &Containers) -> Result<()> {
     let known: HashSet<String> = rows.iter().map(|row| row.id.clone()).collect();
     join_all(rows.into_iter().map(|row| take_over(services, containers, row))).await;
     let live = containers.any_live();
-    if live && let Err(error) = services.networks.repair(containers.published_ports()).await {
-        tracing::error!(error = %error.chain(), "networks could not be put in order");
-    }
     sweep_orphans(services, known).await;
-    if !live {
-        for problem in services.networks.take_down().await {
-            tracing::warn!(problem = %problem.chain(), "left over from an earlier engine");
-        }
-    }
+    restore_networks(services, containers, live).await;
     services.images.collect_later();
     services.images.empty_trash_later();
     containers.start_at_boot();
     Ok(())
+}
+
+/// What containers that live need is repaired before anyone is served; the rest is made while nobody waits.
+async fn restore_networks(services: &Services, containers: &Containers, live: bool) {
+    let networks = &services.networks;
+    let mut problems = networks.sweep_orphans().await;
+    if live {
+        problems.extend(networks.repair(containers.published_ports()).await.err());
+    } else {
+        problems.extend(networks.take_down(false).await);
+    }
+    for problem in problems {
+        tracing::error!(problem = %problem.chain(), "networks could not be put in order");
+    }
+    let networks = networks.clone();
+    tokio::spawn(async move { networks.bring_up_all().await });
 }
 
 async fn take_over(services: &Services, containers: &Containers, row: Row) {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use wharf_network::plan::{PortPlan, SandboxPlan};
+use wharf_network::plan::{EndpointPlan, PortPlan, SandboxPlan};
 use wharf_runtime::spec::{ContainerSpec, Process};
 use wharf_types::Kind;
 
@@ -342,6 +342,18 @@ pub enum Request {
     },
     /// From now on answer names like this. Answered by [`Reply::Done`].
     Names(NamesPlan),
+    /// Add a network interface; one that is there already is no error. Answered by [`Reply::Done`].
+    Connect {
+        /// What it is like.
+        endpoint: Box<EndpointPlan>,
+        /// Its place among those that may give the default route.
+        position: usize,
+    },
+    /// Take a network interface away; one that is not there is no error. Answered by [`Reply::Done`].
+    Disconnect {
+        /// The endpoint's id.
+        endpoint: String,
+    },
 }
 
 /// From the monitor to the engine.
@@ -383,6 +395,9 @@ pub struct Status {
     pub monitor_pid: i32,
     /// Execs that still run: id and process id.
     pub execs: Vec<(String, i32)>,
+    /// The network as it is by now; absent from a monitor that could not change it.
+    #[serde(default)]
+    pub sandbox: Option<SandboxPlan>,
 }
 
 /// Something that happened in the container.

@@ -48,6 +48,10 @@ impl Monitor {
             Request::Freeze(frozen) => self.freeze(frozen).map(|()| Reply::Done),
             Request::Ports { publish, unpublish } => self.change_ports(&publish, &unpublish).map(|()| Reply::Done),
             Request::Names(plan) => self.change_names(plan).map(|()| Reply::Done),
+            Request::Connect { endpoint, position } => {
+                self.sandbox()?.connect(&endpoint, position).map(|()| Reply::Done)
+            }
+            Request::Disconnect { endpoint } => self.sandbox()?.disconnect(&endpoint).map(|()| Reply::Done),
         }
     }
 
@@ -66,7 +70,12 @@ impl Monitor {
             started_at: self.container.started_at.clone(),
             monitor_pid: rustix::process::getpid().as_raw_nonzero().get(),
             execs: running.map(|(id, session)| (id.clone(), session.pid())).collect(),
+            sandbox: self.container.sandbox.as_ref().map(|sandbox| sandbox.plan().clone()),
         }
+    }
+
+    fn sandbox(&mut self) -> Result<&mut wharf_network::Sandbox> {
+        self.container.sandbox.as_mut().ok_or_else(|| Error::conflict("the container has ended"))
     }
 
     fn first_mut(&mut self) -> Result<&mut Session> {

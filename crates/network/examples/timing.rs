@@ -17,8 +17,13 @@ fn main() -> Result<()> {
     let starts = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(50);
     unshare(CloneFlags::CLONE_NEWNET).map_err(std::io::Error::from)?;
     let mut times = Times::default();
-    let config =
-        BridgeConfig { name: "wh0".into(), ipv4: Some((Ipv4Addr::new(172, 17, 0, 1), 16)), ipv6: None, mtu: 1500 };
+    let config = BridgeConfig {
+        name: "wh0".into(),
+        ipv4: Some((Ipv4Addr::new(172, 17, 0, 1), 16)),
+        ipv6: None,
+        mtu: 1500,
+        note: String::new(),
+    };
     times.of("bridge", || Bridge::ensure(&config))?;
     let network = NetworkRules {
         bridge: "wh0".into(),
@@ -47,9 +52,8 @@ fn one(times: &mut Times, number: u16) -> Result<()> {
         mac: endpoint_mac(address),
         ipv4: Some((address, 16)),
         gateway4: Some(Ipv4Addr::new(172, 17, 0, 1)),
-        ipv6: None,
-        gateway6: None,
         mtu: 1500,
+        ..EndpointPlan::default()
     };
     let port = PortPlan {
         host_ip: Ipv4Addr::UNSPECIFIED.into(),

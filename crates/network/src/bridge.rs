@@ -5,13 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::host::remove_link;
-use crate::netlink::Request;
-use crate::rtnl::{AddressInfo, BridgeSpec, LinkInfo, Rtnl, write_address, write_bridge, write_link_change};
+use crate::netlink::{Request, accept};
+use crate::rtnl::{
+    AddressInfo, BridgeSpec, LinkInfo, Rtnl, write_address, write_bridge, write_link_change, write_master,
+    write_port_up,
+};
 use crate::subnet::Subnet;
 use crate::sysctl;
 
 /// The longest name in bytes of an interface (`IFNAMSIZ` less the final zero).
-const LONGEST_NAME: usize = 15;
+pub(crate) const LONGEST_NAME: usize = 15;
 
 /// What a network's bridge looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct BridgeConfig {
     pub ipv6: Option<(Ipv6Addr, u8)>,
     /// Maximum transmission unit in bytes.
     pub mtu: u32,
+    /// A note on a bridge that is created, by which its engine knows it for its own; empty for none.
+    pub note: String,
 }
 
 impl BridgeConfig {
@@ -77,6 +82,27 @@ impl Bridge {
         }
     }
 
+    /// Makes these interfaces its ports, which they cease to be when a bridge is deleted. Those that do not exist are
+    /// left out.
+    ///
+    /// # Errors
+    /// `System` when the kernel refuses.
+    pub fn take_ports(&self, names: &[String]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let rtnl = Rtnl::open()?;
+        let has_ipv6 = sysctl::has_ipv6();
+        let mut request = Request::new();
+        for name in names {
+            write_master(&mut request, name, self.index);
+            write_port_up(&mut request, name, has_ipv6);
+        }
+        let mut refusals = rtnl.send(&mut request)?;
+        refusals.retain(|refusal| refusal.errno != libc::ENODEV);
+        accept(refusals).with_context(|| format!("cannot connect containers to the bridge {}", self.name))
+    }
+
     /// Removes the bridge; one that does not exist is no error.
     ///
     /// # Errors
@@ -116,7 +142,11 @@ fn fnv(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-fn check_name(name: &str) -> Result<()> {
+/// Refuses what cannot be the name of a bridge.
+///
+/// # Errors
+/// `InvalidParameter`.
+pub fn check_name(name: &str) -> Result<()> {
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
     if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(plain) || matches!(name, "." | "..") {
         return Err(Error::invalid(format!("invalid bridge name '{name}'"))
@@ -169,7 +199,10 @@ fn overlap(rtnl: &Rtnl, config: &BridgeConfig, subnet: &Subnet, used: &Subnet, i
 fn place(rtnl: &Rtnl, config: &BridgeConfig, existing: Option<LinkInfo>) -> Result<u32> {
     let mut request = Request::new();
     match &existing {
-        None => write_bridge(&mut request, &BridgeSpec { name: &config.name, mac: config.mac(), mtu: config.mtu }),
+        None => write_bridge(
+            &mut request,
+            &BridgeSpec { name: &config.name, mac: config.mac(), mtu: config.mtu, alias: &config.note },
+        ),
         Some(link) if link.up && link.mtu == config.mtu && link.mac == config.mac() => return Ok(link.index),
         Some(link) => write_link_change(&mut request, link.index, config.mtu, config.mac()),
     }

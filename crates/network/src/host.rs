@@ -55,6 +55,11 @@ pub fn link_names(prefix: &str) -> Result<Vec<String>> {
     Ok(links.into_iter().map(|link| link.name).filter(|name| name.starts_with(prefix)).collect())
 }
 
+/// Whether the host has an interface of this name. One system call or two; wrong only where none can be made.
+pub fn link_exists(name: &str) -> bool {
+    Rtnl::open().and_then(|rtnl| rtnl.index(name)).is_ok_and(|index| index.is_some())
+}
+
 /// Removes an interface of the host (with a veth pair's one side goes the other); one that does not exist is no error.
 ///
 /// # Errors

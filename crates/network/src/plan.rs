@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub enum SandboxPlan {
     /// A network namespace of its own. Without endpoints it has loopback only (`--network none`).
     Own {
-        /// Interfaces, the one with the default route first.
+        /// Interfaces. In each family the first that has a gateway gives the default route.
         endpoints: Vec<EndpointPlan>,
         /// Published ports.
         ports: Vec<PortPlan>,
@@ -29,16 +29,35 @@ pub enum SandboxPlan {
     Join(PathBuf),
 }
 
-/// One interface of a container: a veth pair whose host side is a port of a bridge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+impl SandboxPlan {
+    /// The interfaces; none where the namespace is somebody else's.
+    pub fn endpoints(&self) -> &[EndpointPlan] {
+        match self {
+            SandboxPlan::Own { endpoints, .. } => endpoints,
+            SandboxPlan::Host | SandboxPlan::Join(_) => &[],
+        }
+    }
+}
+
+/// One interface of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointPlan {
-    /// Name of the bridge on the host.
+    /// The endpoint's id, 64 hexadecimal digits; empty in the plan of an engine before there were several.
+    #[serde(default)]
+    pub id: String,
+    /// The network's id; empty as above.
+    #[serde(default)]
+    pub network: String,
+    /// What kind of interface it is.
+    #[serde(default)]
+    pub link: Link,
+    /// Name of the bridge on the host, or of the interface that a macvlan or ipvlan sits on.
     pub bridge: String,
-    /// Name of the host side, at most 15 bytes.
+    /// Name of the veth's host side, at most 15 bytes; empty for other kinds.
     pub host_name: String,
     /// Name of the container side, for instance `eth0`.
     pub container_name: String,
-    /// Hardware address of the container side.
+    /// Hardware address of the container side; an ipvlan has its parent's.
     pub mac: [u8; 6],
     /// Address and prefix length.
     pub ipv4: Option<(Ipv4Addr, u8)>,
@@ -48,8 +67,68 @@ pub struct EndpointPlan {
     pub ipv6: Option<(Ipv6Addr, u8)>,
     /// IPv6 default gateway.
     pub gateway6: Option<Ipv6Addr>,
-    /// Maximum transmission unit in bytes.
+    /// Further addresses of the link, with prefix lengths.
+    #[serde(default)]
+    pub link_local: Vec<(IpAddr, u8)>,
+    /// Whether default routes lead straight into the interface (ipvlan in layer 3 mode).
+    #[serde(default)]
+    pub direct: bool,
+    /// Maximum transmission unit in bytes; 0 leaves it to the kernel.
     pub mtu: u32,
+    /// net.* kernel parameters of this interface, set once it is there.
+    #[serde(default)]
+    pub sysctls: Vec<(String, String)>,
+}
+
+/// The kinds of interfaces that a container can have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Link {
+    /// A veth pair whose host side is a port of a bridge.
+    #[default]
+    Veth,
+    /// A hardware address of its own on an interface of the host.
+    Macvlan(MacvlanMode),
+    /// The hardware address of an interface of the host, shared.
+    Ipvlan(IpvlanMode, IpvlanFlag),
+}
+
+/// Who sees whom on the same parent (`macvlan_mode` of `linux/if_link.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MacvlanMode {
+    /// Everyone sees everyone.
+    Bridge,
+    /// Nobody sees anybody.
+    Private,
+    /// By way of the switch behind the parent.
+    Vepa,
+    /// The parent belongs to one container alone.
+    Passthru,
+}
+
+/// At which layer an ipvlan works (`ipvlan_mode` of `linux/if_link.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IpvlanMode {
+    /// Layer 2: with neighbours and broadcasts.
+    L2,
+    /// Layer 3: routed.
+    L3,
+    /// Layer 3 by way of the host's packet filter.
+    L3s,
+}
+
+/// Who sees whom on the same parent (`IPVLAN_F_*` of `linux/if_link.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IpvlanFlag {
+    /// Everyone sees everyone.
+    Bridge,
+    /// Nobody sees anybody.
+    Private,
+    /// By way of the switch behind the parent.
+    Vepa,
 }
 
 /// Transport protocol of a published port.

@@ -1,6 +1,7 @@
 //! `/containers/...`
 
 use http::Method;
+use wharf_api::ApiVersion;
 use wharf_api::container::{CreateRequest, UpdateRequest, WaitError, WaitResponse};
 use wharf_engine::container::{Condition, CreateOptions, ListOptions, RemoveOptions};
 use wharf_types::{Error, Platform, Result};
@@ -97,9 +98,22 @@ async fn create(server: &Server, call: Call) -> Result<Answer> {
         .map(|text| text.parse::<Platform>().map_err(|error| Error::invalid(format!("invalid platform: {error}"))));
     let name = call.query.option("name").map(|name| name.trim_start_matches('/').to_owned());
     let options = CreateOptions { name, platform: platform.transpose()? };
+    let version = call.version;
     let request: Option<CreateRequest> = call.optional_json().await?;
     let request = request.ok_or_else(|| Error::invalid("config cannot be empty in order to create a container"))?;
+    check_networks(&request, version)?;
     created(&server.engine.containers().create(options, request).await?)
+}
+
+/// Until API 1.43 a new container is on one network.
+fn check_networks(request: &CreateRequest, version: ApiVersion) -> Result<()> {
+    let Some(networking) = request.networking_config.as_ref().filter(|_| version.before(44)) else { return Ok(()) };
+    let names: Vec<&str> = networking.endpoints_config.keys().map(String::as_str).collect();
+    if names.len() < 2 {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("Container cannot be connected to network endpoints: {}", names.join(", ")))
+        .with_hint("connect it to the others afterwards, or use version 1.44 of the API"))
 }
 
 async fn remove(server: &Server, id: &str, call: &Call) -> Result<Answer> {

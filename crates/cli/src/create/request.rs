@@ -93,7 +93,7 @@ impl PipeList for Vec<String> {
 }
 
 /// `null` where nothing was given, as Docker sends it.
-pub(super) fn list(items: &[String]) -> List<String> {
+pub fn list(items: &[String]) -> List<String> {
     items.to_vec().pipe_list()
 }
 

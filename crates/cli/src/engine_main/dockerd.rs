@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::flags::{Settings, subnet};
+use super::network::NetworkFlags;
 use super::registries::Registries;
 
 /// The flags as clap knows them.
@@ -50,6 +51,8 @@ struct Flags {
     dns: Vec<String>,
     #[command(flatten)]
     registries: Registries,
+    #[command(flatten)]
+    network: NetworkFlags,
     /// Print the version and quit
     #[arg(short, long, action = clap::ArgAction::Version)]
     version: Option<bool>,
@@ -75,6 +78,7 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Err
         dns: flags.dns,
         registries: flags.registries,
         give_up_blobs: false,
+        network: flags.network.defaults(),
         log_level: if flags.debug { "debug".into() } else { flags.log_level },
         pidfile: Some(flags.pidfile),
         detached: false,

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Command, FromArgMatches, Parser};
 
+use super::network::NetworkFlags;
 use super::registries::Registries;
+use wharf_engine::NetworkDefaults;
 
 /// What an engine is told on its command line.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct Settings {
     pub registries: Registries,
     /// Give up blobs of unpacked layers that can be made anew.
     pub give_up_blobs: bool,
+    /// What networks are like.
+    pub network: NetworkDefaults,
     /// Which messages are logged.
     pub log_level: String,
     /// File that takes the process id.
@@ -60,6 +64,8 @@ struct Flags {
     /// Give up blobs of layers once they are unpacked, where the layer can make the same bytes again
     #[arg(long)]
     give_up_blobs: bool,
+    #[command(flatten)]
+    network: NetworkFlags,
     /// Which messages are logged: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -98,6 +104,7 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Err
         dns: flags.dns,
         registries: flags.registries,
         give_up_blobs: flags.give_up_blobs,
+        network: flags.network.defaults(),
         log_level: flags.log_level,
         pidfile: flags.pidfile,
         detached: flags.detached,

@@ -66,6 +66,7 @@ fn config(settings: &Settings) -> Config {
         downloads: settings.registries.max_concurrent_downloads,
         uploads: settings.registries.max_concurrent_uploads,
         give_up_blobs: settings.give_up_blobs,
+        network: settings.network.clone(),
         ..Config::new(&settings.root, &settings.run)
     }
 }

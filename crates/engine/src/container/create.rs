@@ -14,7 +14,7 @@ use super::record::Record;
 use super::security::Security;
 use super::snapshot::Snapshot;
 use super::state::State;
-use super::{Containers, copy_up, health, limits, logging, merge, mounts, rows, signal, spec};
+use super::{Containers, copy_up, health, limits, logging, merge, mounts, networking, rows, signal, spec};
 use crate::names;
 use crate::services::Services;
 use crate::store::Durability;
@@ -133,7 +133,7 @@ fn prepare(
     if host_config.network_mode == "host" && config.hostname.is_empty() {
         config.hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     }
-    let record = Record {
+    let mut record = Record {
         id,
         name,
         created: crate::time::now(),
@@ -145,6 +145,10 @@ fn prepare(
         networking: request.networking_config.unwrap_or_default(),
         mounts: Vec::new(),
     };
+    networking::resolve(&services.networks, &mut record).map_err(|error| match error.kind() {
+        wharf_types::Kind::NotFound => as_invalid(&error),
+        _ => error,
+    })?;
     record.port_requests()?;
     logging::check(&record)?;
     Ok(record)

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use wharf_network::plan::SandboxPlan;
+use wharf_network::plan::{EndpointPlan, SandboxPlan};
 use wharf_types::{Error, Result, ResultExt};
 
 use super::record::Record;
@@ -53,15 +53,51 @@ fn hosts(record: &Record, sandbox: &SandboxPlan, extra: &str) -> String {
     );
     text.push_str(extra);
     let SandboxPlan::Own { endpoints, .. } = sandbox else { return text };
+    for endpoint in endpoints {
+        put_endpoint(&mut text, record, endpoint);
+    }
+    text
+}
+
+fn put_endpoint(text: &mut String, record: &Record, endpoint: &EndpointPlan) {
     let hostname = record.hostname();
     let names = match record.config.domainname.as_str() {
         "" => hostname,
         domain => format!("{hostname}.{domain} {hostname}"),
     };
-    for (address, _) in endpoints.iter().filter_map(|endpoint| endpoint.ipv4) {
-        put_line(&mut text, &address.to_string(), &names);
+    for address in addresses(endpoint) {
+        put_line(text, &address, &names);
     }
-    text
+}
+
+fn addresses(endpoint: &EndpointPlan) -> impl Iterator<Item = String> {
+    let ipv4 = endpoint.ipv4.map(|(address, _)| address.to_string());
+    ipv4.into_iter().chain(endpoint.ipv6.map(|(address, _)| address.to_string()))
+}
+
+/// Adds the addresses of an interface to the hosts file of a container that runs. The file is written in place, since it is
+/// mounted, and what somebody inside wrote into it stays.
+pub fn add_host(record: &Record, endpoint: &EndpointPlan, dir: &Path) -> Result<()> {
+    let mut text = read(dir)?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    put_endpoint(&mut text, record, endpoint);
+    put(dir, "hosts", &text)
+}
+
+/// Takes the addresses of an interface out of the hosts file of a container that runs.
+pub fn remove_host(endpoint: &EndpointPlan, dir: &Path) -> Result<()> {
+    let gone: Vec<String> = addresses(endpoint).collect();
+    let is_gone = |line: &str| line.split_whitespace().next().is_some_and(|first| gone.iter().any(|a| a == first));
+    let text = read(dir)?;
+    let left: String = text.split_inclusive('\n').filter(|line| !is_gone(line)).collect();
+    put(dir, "hosts", &left)
+}
+
+fn read(dir: &Path) -> Result<String> {
+    let path = dir.join("hosts");
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// `--add-host` lines; `host-gateway` is the address of the default network's bridge.

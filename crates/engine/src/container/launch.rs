@@ -10,18 +10,18 @@ use wharf_types::{Error, Kind, Result, ResultExt};
 
 use super::owner::Live;
 use super::record::{NetworkMode, Record};
-use super::{files, spec};
+use super::{files, networking, spec};
 use crate::services::Services;
 
 /// Decides what the container gets on the network.
 pub async fn plan(services: &Services, record: &Record) -> Result<SandboxPlan> {
-    let network = match record.network_mode() {
-        NetworkMode::Named(name) => services.networks.find(&name)?,
-        NetworkMode::Container(id) => return services.directory.namespace_of(&id, "net").map(SandboxPlan::Join),
-    };
+    if let NetworkMode::Container(id) = record.network_mode() {
+        return services.directory.namespace_of(&id, "net").map(SandboxPlan::Join);
+    }
+    let wanted = networking::wanted(&services.networks, record)?;
     let ports = record.port_requests()?;
     let sysctls = record.network_sysctls();
-    services.networks.plan(record.id, &network, &ports, sysctls).await
+    services.networks.plan(record.id, &wanted, &ports, sysctls).await
 }
 
 /// A port that is taken, as Docker reports it: with the endpoint, and as a failure of the host.
@@ -50,7 +50,7 @@ pub async fn start(
 ) -> Result<(Live, i32, String)> {
     let run_dir = services.config.monitor_dir(record.id);
     let container_dir = services.config.container_dir(record.id);
-    let host_gateway = services.networks.find("bridge").ok().and_then(|bridge| bridge.gateway);
+    let host_gateway = services.networks.find("bridge").ok().and_then(|bridge| bridge.gateway4());
     let around = files::Surroundings { dns: &services.config.dns, host_gateway };
     // Some small files and a process: sending that to another thread would take longer than doing it.
     let newborn = tokio::task::block_in_place(|| {

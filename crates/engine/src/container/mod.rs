@@ -19,6 +19,7 @@ mod logging;
 mod logs;
 mod merge;
 mod mounts;
+mod networking;
 mod owner;
 mod record;
 mod request;
@@ -44,6 +45,7 @@ use wharf_network::plan::{PortPlan, SandboxPlan};
 use wharf_types::{Error, Id, Result};
 
 use crate::config::Config;
+use crate::detached as detach;
 use crate::services::Services;
 use exec::Execs;
 use owner::Owner;
@@ -62,6 +64,7 @@ pub(crate) use health::starting as starting_health;
 pub(crate) use owner::{Live, connect_monitor};
 pub(crate) use request::Request;
 pub(crate) use teardown::{cut_off, find_exit, lost, sweep};
+pub(crate) use view::parse_until;
 
 /// How many wishes may wait for one owner.
 const QUEUE: usize = 64;
@@ -307,7 +310,7 @@ impl Containers {
     /// Removes all containers that do not run and satisfy the filters.
     pub async fn prune(&self, filters: &Filters) -> Result<PruneReport> {
         filters.check_names(&["label", "label!", "until"])?;
-        let until = filters.values("until").map(view::parse_until).collect::<Result<Vec<_>>>()?;
+        let until = filters.values("until").map(parse_until).collect::<Result<Vec<_>>>()?;
         let mut report = PruneReport::default();
         for entry in self.directory.all() {
             let now = entry.now();
@@ -402,12 +405,6 @@ impl Containers {
         };
         self.directory.all().iter().filter(uses).map(|entry| entry.id).collect()
     }
-}
-
-/// Runs to the end even if the caller goes away.
-async fn detach<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    let joined = tokio::spawn(work).await;
-    joined.unwrap_or_else(|error| Err(Error::system("the engine failed while it worked on this").caused_by(error)))
 }
 
 /// Has the monitor send a signal that is to end the container; whether it did so in good time.

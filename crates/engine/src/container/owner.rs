@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
+use wharf_api::network::EndpointSettings;
 use wharf_monitor::handle::{Events as MonitorEvents, Handle};
 use wharf_monitor::protocol::{Event, Streams};
-use wharf_network::plan::SandboxPlan;
+use wharf_network::plan::{EndpointPlan, SandboxPlan};
 use wharf_runtime::spec::Resources;
 use wharf_types::{Error, Kind, Result};
 
@@ -23,7 +24,8 @@ use super::request::{Edit, ExecRequest, Request};
 use super::restart::Restart;
 use super::snapshot::Snapshot;
 use super::state::{Exited, Running, State};
-use super::{MONITOR_PATIENCE, health, launch, rows, teardown};
+use super::{MONITOR_PATIENCE, files, health, launch, networking, rows, teardown};
+use crate::network::{Network, Wanted};
 use crate::services::Services;
 use crate::store::Durability;
 
@@ -123,6 +125,8 @@ impl Owner {
             Request::Resize { exec, size, reply } => answer(reply, self.resize(exec, size).await),
             Request::Edit(edit, reply) => answer(reply, self.edit(edit).await),
             Request::Limit(resources, reply) => answer(reply, self.limit(*resources).await),
+            Request::Connect(wanted, reply) => answer(reply, self.connect(*wanted).await),
+            Request::Disconnect(network, reply) => answer(reply, self.disconnect(&network).await),
             Request::Remove { volumes, reply } => answer(reply, self.remove(volumes).await),
         }
     }
@@ -335,6 +339,66 @@ impl Owner {
         if self.state().is_live() { launch::limit(&self.services, &self.record(), resources).await } else { Ok(()) }
     }
 
+    async fn connect(&mut self, (wanted, settings): (Wanted, EndpointSettings)) -> Result<()> {
+        let before = self.record();
+        let after = networking::connected(&before, &wanted, settings)?;
+        let Some(running) = self.state().running().cloned() else { return self.edit(Box::new(|_| Ok(after))).await };
+        let networks = self.services.networks.clone();
+        let present = running.sandbox.endpoints();
+        let names: Vec<String> = present.iter().map(|endpoint| endpoint.container_name.clone()).collect();
+        let position = networking::position(&networks, &before, present, &wanted);
+        let endpoint = networks.attach(before.id, &wanted, &names).await?;
+        let change = Change::Connect(endpoint.clone(), position);
+        let changed = match networking::with_endpoint(&running.sandbox, endpoint, position) {
+            Ok(sandbox) => self.change_network(after, Running { sandbox, ..running }, change).await,
+            Err(error) => Err(error),
+        };
+        match changed {
+            Ok(()) => networks.tell_of(before.id, "connect", [wanted.network.id]),
+            Err(_) => networks.detach(before.id, wanted.network.id),
+        }
+        changed
+    }
+
+    async fn disconnect(&mut self, network: &Network) -> Result<()> {
+        let before = self.record();
+        let after = networking::disconnected(&before, network)?;
+        let Some(running) = self.state().running().cloned() else { return self.edit(Box::new(|_| Ok(after))).await };
+        let (sandbox, endpoint) = networking::without_endpoint(&running.sandbox, network.id);
+        let Some(endpoint) = endpoint else { return self.edit(Box::new(|_| Ok(after))).await };
+        self.change_network(after, Running { sandbox, ..running }, Change::Disconnect(endpoint)).await?;
+        self.services.networks.detach(before.id, network.id);
+        self.services.networks.tell_of(before.id, "disconnect", [network.id]);
+        Ok(())
+    }
+
+    /// Writes down what is to be, has the monitor do it, and takes it back if that fails.
+    async fn change_network(&mut self, record: Record, running: Running, change: Change) -> Result<()> {
+        let (record_before, state_before) = (self.record(), self.state());
+        let dir = self.services.config.container_dir(record_before.id);
+        self.set_network(Arc::new(record), State::Running(running));
+        let changed = match self.save(Durability::Crash).await {
+            Ok(()) => change.carry_out(&self.live()?.handle).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = changed {
+            self.set_network(record_before, state_before);
+            self.save(Durability::Crash).await?;
+            return Err(error);
+        }
+        tokio::task::block_in_place(|| match &change {
+            Change::Connect(endpoint, _) => files::add_host(&self.record(), endpoint, &dir),
+            Change::Disconnect(endpoint) => files::remove_host(endpoint, &dir),
+        })
+    }
+
+    fn set_network(&mut self, record: Arc<Record>, state: State) {
+        if let (Some(run), Some(sandbox)) = (&mut self.run, state.sandbox()) {
+            run.sandbox = sandbox.clone();
+        }
+        self.publish(state, |snapshot| snapshot.record = record);
+    }
+
     async fn remove(&mut self, volumes: bool) -> Result<()> {
         let state = self.state();
         if state.is_live() {
@@ -446,6 +510,21 @@ impl Owner {
         let record = self.record();
         let all = record.event_attributes().into_iter().chain(attributes);
         self.services.events.publish("container", action, &record.id.to_string(), all);
+    }
+}
+
+/// A change of a running container's network.
+enum Change {
+    Connect(EndpointPlan, usize),
+    Disconnect(EndpointPlan),
+}
+
+impl Change {
+    async fn carry_out(&self, monitor: &Handle) -> Result<()> {
+        match self {
+            Change::Connect(endpoint, position) => monitor.connect_network(endpoint.clone(), *position).await,
+            Change::Disconnect(endpoint) => monitor.disconnect_network(&endpoint.id).await,
+        }
     }
 }
 

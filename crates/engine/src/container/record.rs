@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use wharf_api::container::{Config, HostConfig, MountType, NetworkingConfig, RestartPolicyName};
+use wharf_api::network::EndpointSettings;
 use wharf_api::port::{PortBinding, Protocol as ApiProtocol};
 use wharf_network::plan::Protocol;
 use wharf_types::{Digest, Error, Id, Result};
@@ -138,6 +139,21 @@ impl Record {
             None if matches!(mode, "" | "default") => NetworkMode::Named("bridge".into()),
             None => NetworkMode::Named(mode.to_owned()),
         }
+    }
+
+    /// The networks that it is on, by name, with what was asked for on each; that of its mode first.
+    pub fn networks(&self) -> impl Iterator<Item = (&str, Option<&EndpointSettings>)> {
+        let listed = self.networking.endpoints_config.iter();
+        let mut all: Vec<_> = listed.map(|(name, settings)| (name.as_str(), settings.as_ref())).collect();
+        all.sort_by_key(|(name, _)| (!self.is_mode(name), *name));
+        all.into_iter()
+    }
+
+    /// Whether its mode means this network, one of those that it is on.
+    pub fn is_mode(&self, network: &str) -> bool {
+        let NetworkMode::Named(mode) = self.network_mode() else { return false };
+        let settings = self.networking.endpoints_config.get(network).and_then(Option::as_ref);
+        mode == network || settings.is_some_and(|own| mode.len() >= 12 && own.network_id.starts_with(&mode))
     }
 
     /// The cgroup that the person wants above the container's own.

@@ -3,11 +3,13 @@
 use std::os::fd::OwnedFd;
 
 use tokio::sync::oneshot;
+use wharf_api::network::EndpointSettings;
 use wharf_monitor::protocol::Streams;
 use wharf_runtime::spec::{Process, Resources};
 use wharf_types::Result;
 
 use super::record::Record;
+use crate::network::{Network, Wanted};
 
 /// A change that someone wants.
 pub enum Request {
@@ -46,6 +48,10 @@ pub enum Request {
     Edit(Edit, oneshot::Sender<Result<()>>),
     /// Change the limits of the cgroup, if there is one.
     Limit(Box<Resources>, oneshot::Sender<Result<()>>),
+    /// Connect it to one more network.
+    Connect(Box<(Wanted, EndpointSettings)>, oneshot::Sender<Result<()>>),
+    /// Disconnect it from a network.
+    Disconnect(Box<Network>, oneshot::Sender<Result<()>>),
     /// Remove it; it must have ended.
     Remove {
         /// With its anonymous volumes.

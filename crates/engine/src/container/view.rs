@@ -14,10 +14,10 @@ use wharf_network::plan::{EndpointPlan, PortPlan, Protocol, SandboxPlan};
 use wharf_types::{Error, Id, Result};
 
 use super::directory::Entry;
-use super::record::{MountRecord, NetworkMode, Record};
+use super::record::{MountRecord, Record};
 use super::snapshot::Snapshot;
 use super::state::{Exited, State};
-use super::{Containers, health, logging};
+use super::{Containers, health, logging, networking};
 use crate::time;
 
 /// Filters of the list (Docker's names).
@@ -218,16 +218,30 @@ impl Containers {
 
     /// The container's endpoints by network name; addresses only while it runs.
     fn endpoints(&self, snapshot: &Snapshot) -> Map<String, EndpointSettings> {
-        let NetworkMode::Named(name) = snapshot.record.network_mode() else { return Map::empty() };
-        let Ok(network) = self.services.networks.find(&name) else { return Map::empty() };
-        let asked = snapshot.record.networking.endpoints_config.get(&network.name).cloned().flatten();
-        let mut settings = EndpointSettings { network_id: network.id.to_string(), ..asked.unwrap_or_default() };
-        if let Some(SandboxPlan::Own { endpoints, .. }) = snapshot.state.sandbox()
-            && let Some(endpoint) = endpoints.first()
-        {
-            fill_endpoint(&mut settings, endpoint);
+        let record = &snapshot.record;
+        let given = snapshot.state.sandbox().map(SandboxPlan::endpoints).unwrap_or_default();
+        let mut all = Map::empty();
+        for (name, asked) in record.networks() {
+            let mut settings = asked.cloned().unwrap_or_default();
+            let network = self.services.networks.find(name).ok();
+            if let Some(network) = &network {
+                settings.network_id = network.id.to_string();
+                if !network.is_predefined() {
+                    settings.dns_names = networking::dns_names(record, &settings).into();
+                }
+            }
+            let own = given.iter().find(|endpoint| endpoint.network == settings.network_id);
+            // A plan of an engine that knew one network names none.
+            if let Some(endpoint) = own.or_else(|| given.first().filter(|endpoint| endpoint.network.is_empty())) {
+                fill_endpoint(&mut settings, endpoint);
+                // That of an internal network is shown and leads nowhere.
+                if let Some(gateway) = network.filter(|network| network.internal).and_then(|n| n.gateway4()) {
+                    settings.gateway = gateway.to_string();
+                }
+            }
+            all.insert(name.to_owned(), settings);
         }
-        [(network.name, settings)].into_iter().collect()
+        all
     }
 }
 
@@ -243,12 +257,16 @@ fn damaged((id, name, reason): (Id, String, String)) -> Summary {
 }
 
 fn fill_endpoint(settings: &mut EndpointSettings, endpoint: &EndpointPlan) {
-    settings.endpoint_id = format!("{:0<64}", endpoint.host_name.trim_start_matches("vh"));
+    settings.endpoint_id.clone_from(&endpoint.id);
     settings.mac_address = endpoint.mac.map(|byte| format!("{byte:02x}")).join(":");
     if let Some((address, prefix)) = endpoint.ipv4 {
         (settings.ip_address, settings.ip_prefix_len) = (address.to_string(), prefix.into());
     }
+    if let Some((address, prefix)) = endpoint.ipv6 {
+        (settings.global_ipv6_address, settings.global_ipv6_prefix_len) = (address.to_string(), prefix.into());
+    }
     settings.gateway = endpoint.gateway4.map_or_else(String::new, |gateway| gateway.to_string());
+    settings.ipv6_gateway = endpoint.gateway6.map_or_else(String::new, |gateway| gateway.to_string());
 }
 
 /// The configuration as it is shown: with the host name that the container has.
@@ -404,9 +422,9 @@ fn port_summary(plan: &PortPlan) -> PortSummary {
 fn matches(snapshot: &Snapshot, filters: &Filters) -> bool {
     let record = &snapshot.record;
     let exit_code = snapshot.state.exited().map(|exited| exited.exit_code.to_string());
-    let has_network = |name: &str| match record.network_mode() {
-        NetworkMode::Named(own) => own == name,
-        NetworkMode::Container(_) => false,
+    let has_network = |wanted: &str| {
+        let is_wanted = |name: &str, id: Option<&str>| name == wanted || id.is_some_and(|id| id == wanted);
+        record.networks().any(|(name, own)| is_wanted(name, own.map(|own| own.network_id.as_str())))
     };
     let has_volume = |wanted: &str| {
         record.mounts.iter().any(|mount| mount.volume.as_deref() == Some(wanted) || mount.destination == wanted)

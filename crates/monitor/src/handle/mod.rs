@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use wharf_network::plan::PortPlan;
+use wharf_network::plan::{EndpointPlan, PortPlan};
 use wharf_runtime::spec::Process;
 use wharf_types::Result;
 
@@ -136,6 +136,19 @@ impl Handle {
     /// Changes what the container's name server knows.
     pub async fn change_names(&self, names: NamesPlan) -> Result<()> {
         self.order(Request::Names(names), None).await
+    }
+
+    /// Adds a network interface.
+    ///
+    /// # Errors
+    /// Whatever the kernel has against it; nothing of it is left then.
+    pub async fn connect_network(&self, endpoint: EndpointPlan, position: usize) -> Result<()> {
+        self.order(Request::Connect { endpoint: Box::new(endpoint), position }, None).await
+    }
+
+    /// Takes a network interface away, by its endpoint's id.
+    pub async fn disconnect_network(&self, endpoint: &str) -> Result<()> {
+        self.order(Request::Disconnect { endpoint: endpoint.to_owned() }, None).await
     }
 
     async fn order(&self, request: Request, descriptor: Option<OwnedFd>) -> Result<()> {

@@ -83,7 +83,8 @@ impl Allocator {
     /// Takes this very address (`--ip`, or a container of an earlier engine).
     ///
     /// # Errors
-    /// `InvalidParameter` outside the subnet or for its network or broadcast address, `Conflict` when it is taken.
+    /// `InvalidParameter` outside the subnet or for its network or broadcast address, `Forbidden` when it is taken, as with
+    /// Docker.
     pub fn claim(&mut self, address: IpAddr) -> Result<()> {
         self.check_inside(address)?;
         let (lowest, highest) = usable(&self.subnet);
@@ -92,7 +93,7 @@ impl Allocator {
         }
         if !self.taken.insert(to_bits(address)) {
             return Err(
-                Error::conflict("Address already in use").with_hint(format!("{address} belongs to another container"))
+                Error::forbidden("Address already in use").with_hint(format!("{address} belongs to another container"))
             );
         }
         Ok(())

@@ -62,8 +62,8 @@ fn addresses_are_claimed_once_and_reserved_ones_never() {
     let mut allocator = Allocator::new(subnet("10.0.0.0/29"), None, &[gateway]).unwrap();
     let wanted = address("10.0.0.4");
     allocator.claim(wanted).unwrap();
-    assert_eq!(allocator.claim(wanted).unwrap_err().kind(), Kind::Conflict);
-    assert_eq!(allocator.claim(gateway).unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(allocator.claim(wanted).unwrap_err().kind(), Kind::Forbidden);
+    assert_eq!(allocator.claim(gateway).unwrap_err().kind(), Kind::Forbidden);
     for outside in ["10.0.0.0", "10.0.0.7", "10.0.0.8", "fd00::1"] {
         assert_eq!(allocator.claim(address(outside)).unwrap_err().kind(), Kind::InvalidParameter, "{outside}");
     }

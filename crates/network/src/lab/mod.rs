@@ -56,7 +56,13 @@ impl Net {
     }
 
     fn config(&self) -> BridgeConfig {
-        BridgeConfig { name: self.bridge(), ipv4: Some((self.gateway(), 24)), ipv6: None, mtu: 1400 }
+        BridgeConfig {
+            name: self.bridge(),
+            ipv4: Some((self.gateway(), 24)),
+            ipv6: None,
+            mtu: 1400,
+            note: String::new(),
+        }
     }
 
     fn rules(&self) -> NetworkRules {
@@ -81,9 +87,8 @@ impl Net {
             mac: endpoint_mac(address),
             ipv4: Some((address, 24)),
             gateway4: Some(self.gateway()),
-            ipv6: None,
-            gateway6: None,
             mtu: 1400,
+            ..EndpointPlan::default()
         }
     }
 
@@ -95,7 +100,13 @@ impl Net {
 
 /// A machine in the world outside, with a default route by way of the host if it is to be a hostile neighbour.
 fn outsider(last: u8, routes_to_us: bool) -> Sandbox {
-    let config = BridgeConfig { name: "outside".into(), ipv4: Some((HOST_OUTSIDE, 24)), ipv6: None, mtu: 1500 };
+    let config = BridgeConfig {
+        name: "outside".into(),
+        ipv4: Some((HOST_OUTSIDE, 24)),
+        ipv6: None,
+        mtu: 1500,
+        note: String::new(),
+    };
     Bridge::ensure(&config).unwrap();
     let address = Ipv4Addr::new(10, 99, 0, last);
     start(own(
@@ -106,9 +117,8 @@ fn outsider(last: u8, routes_to_us: bool) -> Sandbox {
             mac: endpoint_mac(address),
             ipv4: Some((address, 24)),
             gateway4: routes_to_us.then_some(HOST_OUTSIDE),
-            ipv6: None,
-            gateway6: None,
             mtu: 1500,
+            ..EndpointPlan::default()
         }],
         Vec::new(),
     ))

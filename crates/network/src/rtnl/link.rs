@@ -1,8 +1,9 @@
-//! Interfaces: bridges and veth pairs.
+//! Interfaces: bridges, veth pairs, and those that sit on another one.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::netlink::{Attributes, Request, text};
+use crate::plan::{IpvlanFlag, IpvlanMode, Link, MacvlanMode};
 
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) struct LinkInfo {
     pub(crate) mac: Vec<u8>,
     /// Whether the administrator has it up.
     pub(crate) up: bool,
+    /// What somebody noted on it; empty for nothing.
+    pub(crate) alias: String,
 }
 
 impl LinkInfo {
@@ -33,6 +36,7 @@ impl LinkInfo {
             mtu: attributes.host32(libc::IFLA_MTU).unwrap_or(0),
             mac: attributes.get(libc::IFLA_ADDRESS).unwrap_or_default().to_vec(),
             up: word(8)? & libc::IFF_UP as u32 != 0,
+            alias: attributes.get(libc::IFLA_IFALIAS).map(text).unwrap_or_default(),
         })
     }
 }
@@ -43,6 +47,8 @@ pub(crate) struct BridgeSpec<'a> {
     pub(crate) name: &'a str,
     pub(crate) mac: [u8; 6],
     pub(crate) mtu: u32,
+    /// A note on it; empty for none.
+    pub(crate) alias: &'a str,
 }
 
 /// The host's side of a veth pair to create.
@@ -65,6 +71,12 @@ pub(crate) struct PeerSpec<'a> {
 const CREATE: i32 = libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
 /// `VETH_INFO_PEER` of `linux/veth.h`.
 const VETH_INFO_PEER: u16 = 1;
+/// `IFLA_VLAN_ID` of `linux/if_link.h`.
+const IFLA_VLAN_ID: u16 = 1;
+/// `IFLA_MACVLAN_MODE` and `IFLA_IPVLAN_MODE` of `linux/if_link.h`.
+const IFLA_MODE: u16 = 1;
+/// `IFLA_IPVLAN_FLAGS` of `linux/if_link.h`.
+const IFLA_IPVLAN_FLAGS: u16 = 2;
 /// `IFLA_BRPORT_MODE` of `linux/if_link.h`: hairpin mode.
 const IFLA_BRPORT_MODE: u16 = 4;
 /// `IFLA_INET6_ADDR_GEN_MODE` of `linux/if_link.h` and its value `IN6_ADDR_GEN_MODE_NONE`.
@@ -80,6 +92,7 @@ pub(crate) fn write_bridge(request: &mut Request, bridge: &BridgeSpec<'_>) {
     request.fixed(&header(0, UP)).string(libc::IFLA_IFNAME, bridge.name);
     request.bytes(libc::IFLA_ADDRESS, &bridge.mac).host32(libc::IFLA_MTU, bridge.mtu);
     request.nest(libc::IFLA_LINKINFO, |info| info.string(libc::IFLA_INFO_KIND, "bridge"));
+    write_alias(request, bridge.name, bridge.alias);
 }
 
 /// Creates a veth pair in one message: the peer is born in its namespace, the host's side becomes a port of the bridge.
@@ -98,6 +111,108 @@ pub(crate) fn write_veth(request: &mut Request, host: &VethSpec<'_>, peer: &Peer
             })
         })
     });
+}
+
+/// Notes something on an interface; the kernel takes no note with the creation.
+fn write_alias(request: &mut Request, name: &str, alias: &str) {
+    if !alias.is_empty() {
+        request.begin(libc::RTM_SETLINK, libc::NLM_F_ACK);
+        request.fixed(&[0; 16]).string(libc::IFLA_IFNAME, name).bytes(libc::IFLA_IFALIAS, alias.as_bytes());
+    }
+}
+
+/// Creates a veth pair with both sides here and up: something to sit on where the host has nothing to offer.
+pub(crate) fn write_pair(request: &mut Request, name: &str, peer: &str, alias: &str) {
+    request.begin(libc::RTM_NEWLINK, CREATE);
+    request.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, name);
+    request.nest(libc::IFLA_LINKINFO, |info| {
+        info.string(libc::IFLA_INFO_KIND, "veth").nest(libc::IFLA_INFO_DATA, |data| {
+            data.nest(VETH_INFO_PEER, |side| side.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, peer))
+        })
+    });
+    // Neither can be up before the other is there.
+    for side in [name, peer] {
+        request.begin(libc::RTM_NEWLINK, libc::NLM_F_ACK);
+        request.fixed(&header(0, UP)).string(libc::IFLA_IFNAME, side);
+    }
+    write_alias(request, name, alias);
+}
+
+/// Creates an interface for one VLAN (1 to 4094) of a parent, up.
+pub(crate) fn write_vlan(request: &mut Request, name: &str, parent: u32, vlan: u16, alias: &str) {
+    request.begin(libc::RTM_NEWLINK, CREATE);
+    request.fixed(&header(0, UP)).string(libc::IFLA_IFNAME, name).host32(libc::IFLA_LINK, parent);
+    request.nest(libc::IFLA_LINKINFO, |info| {
+        info.string(libc::IFLA_INFO_KIND, "vlan")
+            .nest(libc::IFLA_INFO_DATA, |data| data.bytes(IFLA_VLAN_ID, &vlan.to_ne_bytes()))
+    });
+    write_alias(request, name, alias);
+}
+
+/// Creates a macvlan or ipvlan on the interface `parent` of this namespace, inside the namespace of `peer`.
+pub(crate) fn write_upper(request: &mut Request, link: Link, parent: u32, peer: &PeerSpec<'_>, mtu: u32) {
+    request.begin(libc::RTM_NEWLINK, CREATE);
+    request.fixed(&header(0, 0)).string(libc::IFLA_IFNAME, peer.name).host32(libc::IFLA_LINK, parent);
+    request.host32(libc::IFLA_NET_NS_FD, peer.namespace.as_raw_fd() as u32);
+    if mtu > 0 {
+        request.host32(libc::IFLA_MTU, mtu);
+    }
+    if !matches!(link, Link::Ipvlan(..)) {
+        request.bytes(libc::IFLA_ADDRESS, &peer.mac);
+    }
+    request.nest(libc::IFLA_LINKINFO, |info| {
+        info.string(libc::IFLA_INFO_KIND, kind_of(link));
+        info.nest(libc::IFLA_INFO_DATA, |data| match link {
+            Link::Veth => data,
+            Link::Macvlan(mode) => data.host32(IFLA_MODE, macvlan_mode(mode)),
+            Link::Ipvlan(mode, flag) => {
+                data.bytes(IFLA_MODE, &ipvlan_mode(mode).to_ne_bytes());
+                data.bytes(IFLA_IPVLAN_FLAGS, &ipvlan_flag(flag).to_ne_bytes())
+            }
+        })
+    });
+}
+
+/// Asks for an interface of this kind without saying where: the kernel refuses it with `EINVAL` if it knows the kind, and
+/// with `EOPNOTSUPP` if it does not.
+pub(crate) fn write_probe(request: &mut Request, link: Link) {
+    request.begin(libc::RTM_NEWLINK, CREATE);
+    request.fixed(&header(0, 0));
+    request.nest(libc::IFLA_LINKINFO, |info| info.string(libc::IFLA_INFO_KIND, kind_of(link)));
+}
+
+/// The driver's name in the kernel.
+pub(crate) fn kind_of(link: Link) -> &'static str {
+    match link {
+        Link::Veth => "veth",
+        Link::Macvlan(_) => "macvlan",
+        Link::Ipvlan(..) => "ipvlan",
+    }
+}
+
+fn macvlan_mode(mode: MacvlanMode) -> u32 {
+    match mode {
+        MacvlanMode::Private => 1,
+        MacvlanMode::Vepa => 2,
+        MacvlanMode::Bridge => 4,
+        MacvlanMode::Passthru => 8,
+    }
+}
+
+fn ipvlan_mode(mode: IpvlanMode) -> u16 {
+    match mode {
+        IpvlanMode::L2 => 0,
+        IpvlanMode::L3 => 1,
+        IpvlanMode::L3s => 2,
+    }
+}
+
+fn ipvlan_flag(flag: IpvlanFlag) -> u16 {
+    match flag {
+        IpvlanFlag::Bridge => 0,
+        IpvlanFlag::Private => 1,
+        IpvlanFlag::Vepa => 2,
+    }
 }
 
 /// Otherwise the kernel reserves queues for every processor, and uses one.
@@ -119,6 +234,14 @@ pub(crate) fn write_port_up(request: &mut Request, name: &str, has_ipv6: bool) {
         info.string(libc::IFLA_INFO_SLAVE_KIND, "bridge");
         info.nest(libc::IFLA_INFO_SLAVE_DATA, |data| data.bytes(IFLA_BRPORT_MODE, &[1]))
     });
+}
+
+/// Makes an interface a port of the bridge with the index `master`.
+pub(crate) fn write_master(request: &mut Request, name: &str, master: u32) {
+    request.begin(libc::RTM_NEWLINK, libc::NLM_F_ACK);
+    let mut bytes = header(0, 0);
+    bytes[12..16].fill(0);
+    request.fixed(&bytes).string(libc::IFLA_IFNAME, name).host32(libc::IFLA_MASTER, master);
 }
 
 /// Sets an interface up.

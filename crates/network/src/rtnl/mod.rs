@@ -13,10 +13,11 @@ pub(crate) use address::{AddressInfo, write_address};
 #[cfg(test)]
 pub(crate) use link::write_link_down;
 pub(crate) use link::{
-    BridgeSpec, LinkInfo, PeerSpec, VethSpec, write_bridge, write_delete_link, write_link_change, write_link_up,
-    write_port_up, write_settle, write_veth,
+    BridgeSpec, LinkInfo, PeerSpec, VethSpec, kind_of, write_bridge, write_delete_link, write_link_change,
+    write_link_up, write_master, write_pair, write_port_up, write_probe, write_settle, write_upper, write_veth,
+    write_vlan,
 };
-pub(crate) use route::{RouteInfo, write_default_route};
+pub(crate) use route::{RouteInfo, write_default_route, write_delete_default_route};
 
 use crate::netlink::{Refusal, Request, Socket, accept};
 

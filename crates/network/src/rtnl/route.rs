@@ -56,16 +56,30 @@ fn first_path(multipath: &[u8]) -> Option<u32> {
     multipath.get(4..8)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
-/// Adds a default route by way of `gateway`.
+/// Sets the family's default route: by way of `gateway`, or straight into the interface where `gateway` is the
+/// unspecified address.
 pub(crate) fn write_default_route(request: &mut Request, index: u32, gateway: IpAddr) {
-    request.begin(libc::RTM_NEWROUTE, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL);
-    let header =
-        [family(gateway), 0, 0, 0, libc::RT_TABLE_MAIN, libc::RTPROT_BOOT, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST];
-    request.fixed(&header).fixed(&[0; 4]);
-    with_octets(gateway, |octets| {
-        request.bytes(libc::RTA_GATEWAY, octets);
-    });
+    request.begin(libc::RTM_NEWROUTE, libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
+    let direct = gateway.is_unspecified();
+    let scope = if direct && gateway.is_ipv4() { libc::RT_SCOPE_LINK } else { libc::RT_SCOPE_UNIVERSE };
+    request.fixed(&default_header(gateway, scope));
+    if !direct {
+        with_octets(gateway, |octets| {
+            request.bytes(libc::RTA_GATEWAY, octets);
+        });
+    }
     request.host32(libc::RTA_OIF, index);
+}
+
+/// Removes the default route of the family of `of`.
+pub(crate) fn write_delete_default_route(request: &mut Request, of: IpAddr) {
+    request.begin(libc::RTM_DELROUTE, libc::NLM_F_ACK);
+    request.fixed(&default_header(of, libc::RT_SCOPE_NOWHERE));
+}
+
+fn default_header(of: IpAddr, scope: u8) -> [u8; HEADER] {
+    let boot = libc::RTPROT_BOOT;
+    [family(of), 0, 0, 0, libc::RT_TABLE_MAIN, boot, scope, libc::RTN_UNICAST, 0, 0, 0, 0]
 }
 
 pub(super) fn write_dump(request: &mut Request) {

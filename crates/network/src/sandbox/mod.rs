@@ -1,5 +1,6 @@
 //! A container's network namespace, as its monitor makes it.
 
+mod change;
 mod holder;
 mod interfaces;
 mod namespace;
@@ -14,7 +15,7 @@ pub use self::namespace::Entered;
 use self::ports::Held;
 use crate::firewall::{self, Firewall};
 use crate::netlink::Socket;
-use crate::plan::{EndpointPlan, PortPlan, SandboxPlan};
+use crate::plan::{EndpointPlan, Link, PortPlan, SandboxPlan};
 use crate::rtnl::Rtnl;
 
 /// The network side of one running container. Only for a thread (the monitor's only one) that may change its network
@@ -176,6 +177,10 @@ impl Sandbox {
         let mut errors = Vec::new();
         if let (Some(socket), SandboxPlan::Own { ports, table, .. }) = (&own.firewall, &self.plan) {
             errors.extend(Firewall::open(table).unpublish_through(socket, ports).err());
+        }
+        // The namespace dies a while later, and until then others could not have the hardware addresses on their parent.
+        for endpoint in self.plan.endpoints().iter().filter(|endpoint| own.linked && endpoint.link != Link::Veth) {
+            errors.extend(interfaces::remove_inside(&own.inside, &endpoint.container_name).err());
         }
         // Only now may others have the ports: their traffic no longer goes to this container.
         drop(own.held);

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Links that bear the engine's id: its bridges (`wh` + 4 digits of the id) and host ends of veth pairs (`vh` + 4).
+/// Links that bear the engine's id: its bridges (`wh` + 4 digits of the id), host ends of veth pairs (`vh`), and the pairs
+/// that carry networks without a parent (`wd`, `we`).
 pub(super) fn of(engine: &str) -> Vec<String> {
     let short = engine.get(..4).unwrap_or(engine);
-    let (bridge, pair) = (format!("link wh{short}"), format!("link vh{short}"));
-    all().into_iter().filter(|link| link.starts_with(&bridge) || link.starts_with(&pair)).collect()
+    let own = ["wh", "vh", "wd", "we"].map(|kind| format!("link {kind}{short}"));
+    all().into_iter().filter(|link| own.iter().any(|own| link.starts_with(own))).collect()
 }
 
 /// All links of this network namespace.

@@ -8,6 +8,7 @@ use wharf_monitor::handle::Handle;
 use wharf_types::{Error, Kind, Result};
 
 use super::{Live, Owner};
+use crate::container::networking;
 use crate::container::snapshot::Snapshot;
 use crate::container::state::State;
 use crate::services::Services;
@@ -33,6 +34,9 @@ pub async fn connect(services: &Services, snapshot: &Snapshot) -> Result<(State,
         asked.await.unwrap_or_else(|_| Err(Error::unavailable("its monitor does not answer")))?;
     let sandbox = snapshot.state.sandbox().cloned();
     let sandbox = sandbox.ok_or_else(|| Error::system("a live container without a sandbox"))?;
+    if let Some(actual) = status.sandbox {
+        networking::finish_changes(&handle, &actual, &sandbox).await;
+    }
     let paused = snapshot.state.running().is_some_and(|running| running.paused);
     let state = State::running_again(status.pid, status.started_at, paused, sandbox);
     Ok((state, Live { pid: status.monitor_pid, handle: Arc::new(handle), events }))
