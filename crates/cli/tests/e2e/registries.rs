@@ -207,3 +207,32 @@ fn docker_hub_is_asked_for_library_images_with_its_tokens() {
     assert!(engine.cli(&["logout"]).ok().stdout.contains("Removing login credentials"));
     engine.finish();
 }
+
+#[test]
+fn a_list_of_platforms_is_made_annotated_pushed_and_pulled() {
+    let registry = FaultyRegistry::start();
+    let engine = empty();
+    for (tag, seed) in [("one", 5), ("two", 6)] {
+        registry.image("app", tag, &layers(1, seed));
+    }
+    let name = |tag: &str| format!("{}/app:{tag}", registry.address());
+    let (list, one, two) = (name("list"), name("one"), name("two"));
+    engine.cli(&["manifest", "create", &list, &one, &two]).ok();
+    engine.cli(&["manifest", "create", &list, &one]).exits(1);
+    engine.cli(&["manifest", "annotate", "--arch", "arm64", "--variant", "v8", &list, &two]).ok();
+    engine.cli(&["manifest", "annotate", "--arch", "arm64", &list, &name("list2")]).exits(1);
+    let digest = engine.cli(&["manifest", "push", "--purge", &list]).ok();
+    assert!(digest.line().starts_with("sha256:"), "{}", digest.stdout);
+    engine.cli(&["manifest", "rm", &list]).exits(1);
+    let shown = engine.cli(&["manifest", "inspect", &list]).ok().stdout;
+    assert!(shown.contains("\"arm64\"") && shown.contains("\"amd64\""), "{shown}");
+    let pulled = engine.cli(&["pull", &list]).ok().stdout;
+    assert!(pulled.contains(digest.line()), "{pulled}");
+    assert_eq!(engine.cli(&["run", "--rm", &list]).ok().stdout, "pulled\n");
+    let missing = engine.cli(&["pull", "--platform", "linux/s390x", &list]).exits(1);
+    assert!(missing.stderr.contains("no matching manifest for linux/s390x"), "{}", missing.stderr);
+    let index = name("index");
+    engine.cli(&["image", "index", "--tag", &index, &one, &two]).ok();
+    assert!(registry.count("PUT", "/manifests/index") == 1);
+    engine.finish();
+}

@@ -1,4 +1,4 @@
-//! `buildx imagetools create`: an index of images that are in a registry, put there under a name.
+//! `image index`: an index of images that are in a registry, put there under a name.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ async fn create(app: &App, flags: CreateFlags) -> Outcome {
 }
 
 /// The descriptors that a source adds: its own, or those of its members.
-async fn members_of(app: &App, source: &Reference) -> Outcome<Vec<Value>> {
+pub async fn members_of(app: &App, source: &Reference) -> Outcome<Vec<Value>> {
     let manifest: RemoteManifest = get(app, source).await?;
     let document = json_of(&manifest)?;
     if let Some(members) = document["manifests"].as_array() {

@@ -1,4 +1,5 @@
 //! Manifests and indexes in registries.
 
 pub mod create;
+pub mod draft;
 pub mod inspect;
