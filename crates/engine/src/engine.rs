@@ -42,7 +42,7 @@ impl Engine {
         let (lock, store, images, executable) = crate::blocking(move || prepare(&prepared, &for_images)).await?;
         let identity = Arc::new(Identity { id: own_id(&store).await? });
         let networks = Networks::open(&config, &identity.id, &store, &events).await?;
-        let volumes = Volumes::open(config.volumes_dir(), &store, &events).await?;
+        let volumes = Volumes::open(config.volumes_dir(), config.run.join("plugins"), &store, &events).await?;
         let directory = Directory::default();
         // Through a mount that nobody can write to, and with room for a container's id.
         let monitors = Reserve::new(executable, config.monitor_dir(names::fresh_id()));

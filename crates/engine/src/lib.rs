@@ -7,7 +7,7 @@
 mod config;
 pub mod container;
 mod engine;
-mod event;
+pub mod event;
 pub mod image;
 mod json;
 mod names;

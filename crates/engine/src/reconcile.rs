@@ -26,6 +26,7 @@ pub async fn run(services: &Services, containers: &Containers) -> Result<()> {
     join_all(rows.into_iter().map(|row| take_over(services, containers, row))).await;
     let live = containers.any_live();
     sweep_orphans(services, known).await;
+    services.volumes.settle().await;
     restore_networks(services, containers, live).await;
     services.images.collect_later();
     services.images.empty_trash_later();
@@ -60,7 +61,7 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
             return;
         }
     };
-    services.images.hold(record.id, services.images.store().lease_layers(&record.diff_ids));
+    services.images.hold(record.id, services.images.store().lease_layers(&record.all_diff_ids()));
     let mut snapshot = Snapshot::at_rest(Arc::new(record), stored.state, stored.restarts);
     if snapshot.record.has_health_check() && !matches!(snapshot.state, State::Created) {
         // What was found is the monitor's to tell.
@@ -75,6 +76,7 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
             if let Some(sandbox) = state.sandbox() {
                 services.networks.adopt(snapshot.record.id, sandbox);
             }
+            adopt_volumes(services, &snapshot).await;
             containers.adopt(Snapshot { state, settled: false, ..snapshot }, Some(live));
         }
         Err(error) if error.kind() == Kind::Unavailable && snapshot.state.running().is_some() => {
@@ -82,6 +84,7 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
             if let Some(sandbox) = snapshot.state.sandbox() {
                 services.networks.adopt(snapshot.record.id, sandbox);
             }
+            adopt_volumes(services, &snapshot).await;
             let stuck = Some(error.to_string().into());
             containers.adopt(Snapshot { settled: false, stuck, ..snapshot }, None);
         }
@@ -94,6 +97,13 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
                 tracing::warn!(container = %entry.id, error = %error.chain(), "an ended container was not removed");
             }
         }
+    }
+}
+
+/// The volumes of a container that lives stay mounted.
+async fn adopt_volumes(services: &Services, snapshot: &Snapshot) {
+    for volume in snapshot.record.volumes() {
+        services.volumes.adopt(volume, snapshot.record.id).await;
     }
 }
 

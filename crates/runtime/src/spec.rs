@@ -95,6 +95,20 @@ pub enum MountSource {
         /// With everything mounted below it (`rbind`).
         recursive: bool,
     },
+    /// A part of a folder of the host, found without leaving the folder, whatever links it has.
+    Within {
+        /// The folder; must exist.
+        path: PathBuf,
+        /// The part, relative to the folder.
+        subpath: PathBuf,
+    },
+    /// An image's layers, read-only.
+    Layers {
+        /// Their folders, topmost first.
+        lower: Vec<PathBuf>,
+        /// A part of what they make up together; empty for all of it.
+        subpath: PathBuf,
+    },
     /// A fresh tmpfs.
     Tmpfs,
     /// Any other file system type, as mount(2) takes it.

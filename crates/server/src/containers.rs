@@ -21,7 +21,7 @@ pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call
         (&Method::POST, [id, action]) => change(server, id, action, call).await,
         (&Method::HEAD, [id, "archive"]) => archive::stat(server, id, &call).await,
         (&Method::PUT, [id, "archive"]) => archive::put(server, id, call).await,
-        (&Method::GET, [_, "attach", "ws"]) => Err(not_yet("attaching by websocket")),
+        (&Method::GET, [id, "attach", "ws"]) => streams::attach_websocket(server, id, call),
         _ => Err(page_not_found()),
     }
 }

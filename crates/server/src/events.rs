@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use futures_util::stream;
 use jiff::Timestamp;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 use wharf_api::ApiVersion;
 use wharf_api::event::Message;
 use wharf_api::filters::Filters;
+use wharf_engine::event::Listener;
 use wharf_types::Result;
 
 use crate::Server;
@@ -30,7 +30,7 @@ pub(crate) fn follow(server: &Server, call: &Call) -> Result<Answer> {
 
 struct Follower {
     past: VecDeque<Arc<Message>>,
-    live: Receiver<Arc<Message>>,
+    live: Listener,
     filters: Filters,
     until: Option<Timestamp>,
     version: ApiVersion,
@@ -54,7 +54,7 @@ impl Follower {
 
     async fn next_live(&mut self) -> Option<Arc<Message>> {
         tokio::select! {
-            message = receive(&mut self.live) => message,
+            message = self.live.next() => message,
             () = reached(self.until) => None,
         }
     }
@@ -65,18 +65,6 @@ impl Follower {
             message.add_legacy();
         }
         message
-    }
-}
-
-async fn receive(live: &mut Receiver<Arc<Message>>) -> Option<Arc<Message>> {
-    loop {
-        match live.recv().await {
-            Ok(message) => return Some(message),
-            Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "a client reads events too slowly and missed some")
-            }
-            Err(RecvError::Closed) => return None,
-        }
     }
 }
 

@@ -30,6 +30,7 @@ mod times;
 mod transfer;
 mod upkeep;
 mod volumes;
+mod websocket;
 
 use std::sync::Arc;
 

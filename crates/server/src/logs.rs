@@ -1,16 +1,16 @@
 //! Logs as Docker sends them: frames for each line, or bare lines for a terminal's output.
 
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use std::io;
-use wharf_engine::container::{AttachOptions, LogOptions, LogRecord, LogStream};
-use wharf_types::{Error, Result};
+use std::os::fd::OwnedFd;
+use wharf_engine::container::{AttachOptions, Connection, LogOptions, LogRecord, LogStream};
+use wharf_types::{Error, Result, ResultExt};
 
 use crate::Server;
 use crate::hijack::content_type;
 use crate::request::{Call, Query};
 use crate::response::{self, Answer};
-use crate::route::not_yet;
 use crate::times;
 
 pub(crate) fn follow(server: &Server, id: &str, call: &Call) -> Result<Answer> {
@@ -22,17 +22,58 @@ pub(crate) fn follow(server: &Server, id: &str, call: &Call) -> Result<Answer> {
     Ok(response::stream(content_type, pieces(log, shape)))
 }
 
-/// Attaching with what was written before.
-pub(crate) async fn attach_with_logs(server: &Server, id: &str, options: AttachOptions, call: Call) -> Result<Answer> {
-    if call.query.flag("stream") {
-        return Err(not_yet("attaching with earlier output").with_hint("read the logs first, then attach without logs"));
-    }
+/// Only what was written before.
+pub(crate) fn attach_with_logs(server: &Server, id: &str, options: AttachOptions, call: Call) -> Result<Answer> {
+    let Past { log, shape } = past(server, id, &options)?;
+    let content_type = content_type(call.version, log.tty);
+    Ok(response::stream(content_type, pieces(log, shape)))
+}
+
+/// What was written before a client attaches.
+pub(crate) struct Past {
+    log: LogStream,
+    shape: Shape,
+}
+
+/// Opens it for what the client wants to see.
+pub(crate) fn past(server: &Server, id: &str, options: &AttachOptions) -> Result<Past> {
     let mut past = LogOptions::default();
     (past.filter.stdin, past.filter.stdout, past.filter.stderr) = (false, options.stdout, options.stderr);
     let log = server.engine.containers().logs(id, past)?;
-    let content_type = content_type(call.version, log.tty);
-    let shape = Shape { multiplexed: !log.tty, timestamps: false, details: false };
-    Ok(response::stream(content_type, pieces(log, shape)))
+    let shape = Shape { multiplexed: !log.tty && !options.raw, timestamps: false, details: false };
+    Ok(Past { log, shape })
+}
+
+/// Sends it ahead on the client's connection.
+pub(crate) async fn send_past(past: Past, connection: Connection) -> Result<Connection> {
+    let mut pieces = std::pin::pin!(pieces(past.log, past.shape));
+    let mut connection = connection;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.context("cannot read the log")?;
+        let sent = tokio::task::spawn_blocking(move || send_all(&connection.socket, &piece).map(|()| connection));
+        connection = sent.await.map_err(|error| Error::system("the engine is going down").caused_by(error))??;
+    }
+    Ok(connection)
+}
+
+/// Waits for a client that is slow, not for ever.
+fn send_all(socket: &OwnedFd, mut bytes: &[u8]) -> Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+    while !bytes.is_empty() {
+        match rustix::io::write(socket, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                let ready = poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&PATIENCE));
+                if ready.map_err(io::Error::from)? == 0 {
+                    return Err(Error::unavailable("the client takes nothing"));
+                }
+            }
+            Err(error) => return Err(io::Error::from(error)).context("the client is gone"),
+        }
+    }
+    Ok(())
 }
 
 fn options(query: &Query) -> Result<LogOptions> {

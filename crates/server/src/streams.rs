@@ -16,16 +16,47 @@ pub(crate) async fn attach(server: &Server, id: &str, call: Call) -> Result<Answ
         stdout: query.flag("stdout"),
         stderr: query.flag("stderr"),
         detach_keys: query.option("detachKeys").map(str::to_owned),
+        raw: false,
     };
-    if query.flag("logs") {
-        return crate::logs::attach_with_logs(server, id, options, call).await;
+    if query.flag("logs") && !query.flag("stream") {
+        return crate::logs::attach_with_logs(server, id, options, call);
     }
     if !query.flag("stream") {
         return Err(Error::invalid("nothing to attach: neither logs nor stream was asked for"));
     }
     let ticket = server.engine.containers().attach(id, &options)?;
     let content_type = content_type(call.version, ticket.tty);
+    if query.flag("logs") {
+        let past = crate::logs::past(server, id, &options)?;
+        let connect = |connection: Connection| async move {
+            let connection = crate::logs::send_past(past, connection).await?;
+            ticket.connect(connection).await
+        };
+        return join(call, options.stdin, content_type, connect).await;
+    }
     join(call, options.stdin, content_type, |connection: Connection| ticket.connect(connection)).await
+}
+
+/// The same over a WebSocket, for browsers: without frames of Docker's, in binary messages.
+pub(crate) fn attach_websocket(server: &Server, id: &str, call: Call) -> Result<Answer> {
+    let query = &call.query;
+    let any = ["stdin", "stdout", "stderr"].iter().any(|name| query.flag(name));
+    let options = AttachOptions {
+        stdin: query.flag("stdin") || !any,
+        stdout: query.flag("stdout") || !any,
+        stderr: query.flag("stderr") || !any,
+        detach_keys: query.option("detachKeys").map(str::to_owned),
+        raw: true,
+    };
+    let past = if query.flag("logs") { Some(crate::logs::past(server, id, &options)?) } else { None };
+    let ticket = server.engine.containers().attach(id, &options)?;
+    let connect = |mut connection: Connection| async move {
+        if let Some(past) = past {
+            connection = crate::logs::send_past(past, connection).await?;
+        }
+        ticket.connect(connection).await
+    };
+    crate::websocket::upgrade(call.into_request(), connect)
 }
 
 /// Connects the client by upgrade or, where it does not ask for one, by relay.

@@ -108,7 +108,7 @@ async fn measured_volumes(server: &Server) -> Vec<Volume> {
             ref_count: i64::try_from(users).unwrap_or(i64::MAX),
             size: i64::try_from(size).unwrap_or(i64::MAX),
         };
-        measured.push(Volume { usage_data: Some(usage), ..volumes::document(server, &record) });
+        measured.push(Volume { usage_data: Some(usage), ..volumes::document(server, &record).await });
     }
     measured
 }

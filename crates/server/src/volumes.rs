@@ -4,7 +4,7 @@ use http::Method;
 use wharf_api::volume::{CreateRequest, ListResponse, PruneReport, Volume};
 use wharf_api::{ApiVersion, Map};
 use wharf_engine::volume::{Request, Volume as Record};
-use wharf_types::{Error, Kind, Result};
+use wharf_types::{Kind, Result};
 
 use crate::Server;
 use crate::request::Call;
@@ -14,28 +14,31 @@ use crate::system::folder_size;
 
 pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call: Call) -> Result<Answer> {
     match (method, parts) {
-        (&Method::GET, []) => list(server, &call),
+        (&Method::GET, []) => list(server, &call).await,
         (&Method::POST, ["create"]) => create(server, call).await,
         (&Method::POST, ["prune"]) => prune(server, &call).await,
-        (&Method::GET, [name]) => ok(&document(server, &server.engine.volumes().find(name)?)),
+        (&Method::GET, [name]) => ok(&document(server, &server.engine.volumes().find(name)?).await),
         (&Method::DELETE, [name]) => remove(server, name, call.query.flag("force")).await,
         _ => Err(page_not_found()),
     }
 }
 
-fn list(server: &Server, call: &Call) -> Result<Answer> {
+async fn list(server: &Server, call: &Call) -> Result<Answer> {
     let filters = call.query.filters()?;
     filters.check_names(&["dangling", "driver", "label", "label!", "name"])?;
     let dangling = filters.flag("dangling")?;
     let wanted = |volume: &Record| {
-        filters.any("driver", |driver| driver == "local")
+        filters.any("driver", |driver| driver == driver_of(volume))
             && filters.any("name", |name| volume.name.contains(name))
             && filters.match_labels(&volume.labels)
             && dangling.is_none_or(|dangling| dangling != in_use(server, &volume.name))
     };
     let volumes = server.engine.volumes().list();
-    let volumes = volumes.iter().filter(|volume| wanted(volume)).map(|volume| document(server, volume)).collect();
-    ok(&ListResponse { volumes, ..ListResponse::default() })
+    let mut documents = Vec::new();
+    for volume in volumes.iter().filter(|volume| wanted(volume)) {
+        documents.push(document(server, volume).await);
+    }
+    ok(&ListResponse { volumes: documents, ..ListResponse::default() })
 }
 
 async fn create(server: &Server, call: Call) -> Result<Answer> {
@@ -47,17 +50,11 @@ async fn create(server: &Server, call: Call) -> Result<Answer> {
         options: request.driver_opts.into_inner(),
     };
     let record = server.engine.volumes().ensure(request).await?;
-    created(&document(server, &record))
+    created(&document(server, &record).await)
 }
 
 async fn remove(server: &Server, name: &str, force: bool) -> Result<Answer> {
-    let users = server.engine.containers().using_volume(name);
-    if !users.is_empty() {
-        let users: Vec<String> = users.iter().map(ToString::to_string).collect();
-        return Err(Error::conflict(format!("remove {name}: volume is in use - [{}]", users.join(", ")))
-            .with_hint("remove these containers first"));
-    }
-    match server.engine.volumes().remove(name).await {
+    match server.engine.containers().remove_volume(name).await {
         Err(error) if force && error.kind() == Kind::NotFound => Ok(no_content()),
         result => result.map(|()| no_content()),
     }
@@ -75,7 +72,7 @@ async fn prune(server: &Server, call: &Call) -> Result<Answer> {
             continue;
         }
         let size = folder_size(server.engine.volumes().path(&volume.name)).await;
-        match server.engine.volumes().remove(&volume.name).await {
+        match server.engine.containers().remove_volume(&volume.name).await {
             Ok(()) => {
                 report.volumes_deleted.push(volume.name);
                 report.space_reclaimed += size;
@@ -90,19 +87,25 @@ pub(crate) fn in_use(server: &Server, name: &str) -> bool {
     !server.engine.containers().using_volume(name).is_empty()
 }
 
-pub(crate) fn document(server: &Server, record: &Record) -> Volume {
+fn driver_of(volume: &Record) -> &str {
+    if volume.driver.is_empty() { "local" } else { &volume.driver }
+}
+
+pub(crate) async fn document(server: &Server, record: &Record) -> Volume {
     let map = |entries: &std::collections::BTreeMap<String, String>| match entries.is_empty() {
         true => Map::null(),
         false => Map::from(entries.clone()),
     };
+    let (mountpoint, status, scope) = server.engine.volumes().place(record).await;
     Volume {
         created_at: record.created.clone(),
-        driver: "local".into(),
+        driver: driver_of(record).to_owned(),
         labels: map(&record.labels),
-        mountpoint: server.engine.volumes().path(&record.name).display().to_string(),
+        mountpoint,
         name: record.name.clone(),
         options: map(&record.options),
-        scope: "local".into(),
+        scope,
+        status,
         ..Volume::default()
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the place and the reason")]
 
 mod archives;
+mod attach;
 mod bad_input;
 mod crash;
 mod docker_cli;
@@ -26,3 +27,4 @@ mod smoke;
 mod stdio;
 mod stop;
 mod storage;
+mod volumes;

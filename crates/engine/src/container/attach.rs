@@ -28,6 +28,8 @@ pub struct AttachOptions {
     pub stderr: bool,
     /// Keys by which it leaves, as `ctrl-p,ctrl-q`; the default where it is `None`.
     pub detach_keys: Option<String>,
+    /// Without frames, whatever the container is like.
+    pub raw: bool,
 }
 
 /// A client's connection after the HTTP upgrade.
@@ -84,7 +86,7 @@ pub fn streams(options: &AttachOptions, tty: bool, open_stdin: bool) -> Result<S
         stdin: options.stdin && open_stdin,
         stdout: options.stdout,
         stderr: options.stderr,
-        multiplexed: !tty,
+        multiplexed: !tty && !options.raw,
         detach_keys: if tty || options.detach_keys.is_some() { detach_keys(options)? } else { Vec::new() },
     })
 }

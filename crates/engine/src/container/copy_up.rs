@@ -17,7 +17,8 @@ pub fn fill(layers: &[PathBuf], mounts: &[MountRecord]) -> Result<()> {
         |mount: &&MountRecord| mount.volume.is_some() && !mount.options.iter().any(|option| option == "nocopy");
     let mut root: Option<OwnedFd> = None;
     for mount in mounts.iter().filter(wanted) {
-        if layers.is_empty() || !is_empty(&mount.source)? {
+        // One that must be mounted first is filled when it is.
+        if layers.is_empty() || !mount.source.exists() || !is_empty(&mount.source)? {
             continue;
         }
         let root = match &root {

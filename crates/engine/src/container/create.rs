@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use wharf_api::List;
-use wharf_api::container::{CreateRequest, CreateResponse, HostConfig, Resources, RestartPolicyName, UpdateRequest};
+use wharf_api::container::{
+    CreateRequest, CreateResponse, HostConfig, MountType, Resources, RestartPolicyName, UpdateRequest,
+};
 use wharf_image::Image;
 use wharf_runtime::paths;
 use wharf_storage::Lease;
@@ -70,9 +72,12 @@ impl Containers {
     async fn make(&self, mut record: Record, lease: Lease) -> Result<()> {
         let services = &self.services;
         let id = record.id;
+        // No volume that it names is removed before it is known to use it.
+        let _held = services.volumes.hold().await;
         let made = self.make_parts(&mut record).await;
         if let Err(error) = made {
-            services.volumes.remove_anonymous(&record).await;
+            services.volumes.remove_anonymous(&record, |_| false).await;
+            services.images.drop_lease(id);
             let images = services.images.clone();
             let removed = crate::blocking(move || images.snapshots().remove(&id)).await;
             if let Err(left) = removed {
@@ -93,6 +98,7 @@ impl Containers {
         let paths: Vec<String> = record.config.volumes.keys().cloned().collect();
         let host = record.host_config.clone();
         mounts::resolve(services, &self.directory, &host, paths.iter(), &mut record.mounts).await?;
+        self.find_images(record)?;
         if !record.mounts.is_empty() {
             let (layers, mounts) = (record.layers.clone(), record.mounts.clone());
             crate::blocking(move || copy_up::fill(&layers, &mounts)).await?;
@@ -103,6 +109,21 @@ impl Containers {
         // A container that goes with its end need not outlive a power cut.
         let durability = if record.auto_remove() { Durability::Crash } else { Durability::Power };
         rows::insert(&services.store, record, durability).await
+    }
+}
+
+impl Containers {
+    /// The layers of images that are mounted, held for as long as the container exists.
+    fn find_images(&self, record: &mut Record) -> Result<()> {
+        for mount in record.mounts.iter_mut().filter(|mount| mount.kind == MountType::Image && mount.layers.is_empty())
+        {
+            let name = mount.source.display().to_string();
+            let (image, lease) =
+                self.services.images.store().resolve_leased(&name).map_err(|error| as_invalid(&error))?;
+            self.services.images.hold(record.id, lease);
+            (mount.layers, mount.diff_ids) = (image.layers.clone(), image.diff_ids().to_vec());
+        }
+        Ok(())
     }
 }
 

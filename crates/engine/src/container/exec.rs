@@ -164,6 +164,7 @@ impl Containers {
             stdout: exec.config.attach_stdout,
             stderr: exec.config.attach_stderr,
             detach_keys: Some(exec.config.detach_keys.clone()).filter(|keys| !keys.is_empty()),
+            raw: false,
         };
         let streams = if start.detach { None } else { Some(streams(&options, tty, true)?) };
         let claimed = exec.phase.send_if_modified(|phase| {

@@ -58,14 +58,36 @@ pub async fn start(
         make_fresh(&run_dir)?;
         services.monitors.take()
     })?;
-    let spec = spec::build(services, record, sandbox)?;
     // A monitor that is told nothing ends with its connection.
     intent.await?;
+    let places = acquire_volumes(services, record).await?;
+    let spec = spec::build(services, places.as_ref().unwrap_or(record), sandbox)?;
     let monitor = newborn.pid();
     let (started, handle, events) = newborn.start(&run_dir, &spec, clients).await?;
     services.monitors.refill(false);
     services.images.stock_snapshots_later();
     Ok((Live { pid: monitor, handle: Arc::new(handle), events }, started.pid, started.started_at))
+}
+
+/// Makes volumes ready that must be mounted first: the record with the places where they are then; `None` where there
+/// are no such volumes. They are given back with the run.
+async fn acquire_volumes(services: &Services, record: &Record) -> Result<Option<Record>> {
+    if record.mounts.iter().all(|mount| mount.volume.is_none()) {
+        return Ok(None);
+    }
+    let mut record = record.clone();
+    let (id, layers) = (record.id, record.layers.clone());
+    for mount in &mut record.mounts {
+        if let Some(volume) = &mount.volume {
+            let place = services.volumes.acquire(volume, id).await?;
+            if place != mount.source {
+                mount.source = place;
+                let (layers, mounts) = (layers.clone(), vec![mount.clone()]);
+                crate::blocking(move || super::copy_up::fill(&layers, &mounts)).await?;
+            }
+        }
+    }
+    Ok(Some(record))
 }
 
 /// Freezes or thaws a container's processes.

@@ -32,6 +32,7 @@ mod spec;
 mod state;
 mod stats;
 mod teardown;
+mod top;
 pub(crate) mod view;
 
 use std::collections::BTreeMap;
@@ -393,8 +394,24 @@ impl Containers {
     pub fn is_layer_live(&self, diff_id: &wharf_types::Digest) -> bool {
         self.directory.all().iter().any(|entry| {
             let now = entry.snapshot.borrow();
-            now.state.is_live() && now.record.diff_ids.contains(diff_id)
+            now.state.is_live() && now.record.all_diff_ids().contains(diff_id)
         })
+    }
+
+    /// Removes a volume that no container uses.
+    ///
+    /// # Errors
+    /// `Conflict`, in Docker's words, when one does; `NotFound`.
+    pub async fn remove_volume(&self, name: &str) -> Result<()> {
+        // Nobody creates a container meanwhile.
+        let _alone = self.services.volumes.alone().await;
+        let users = self.using_volume(name);
+        if !users.is_empty() {
+            let users: Vec<String> = users.iter().map(ToString::to_string).collect();
+            return Err(Error::conflict(format!("remove {name}: volume is in use - [{}]", users.join(", ")))
+                .with_hint("remove these containers first"));
+        }
+        self.services.volumes.remove(name).await
     }
 
     /// The containers that mount a volume.

@@ -1,5 +1,6 @@
 //! From what a person asks to mount to sources on the host.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use wharf_api::container::{HostConfig, Mount as ApiMount, MountType};
@@ -31,7 +32,11 @@ pub async fn resolve(
         put(made, finish(services, host, mount, true).await?);
     }
     for mount in &host.mounts {
-        put(made, finish(services, host, structured(mount)?, false).await?);
+        let options = mount.volume_options.as_ref();
+        let labels = options.map(|options| options.labels.clone()).unwrap_or_default();
+        let driver = options.and_then(|options| options.driver_config.as_ref());
+        let driver = driver.map(|driver| driver.options.clone()).unwrap_or_default();
+        put(made, finish_volume(services, host, structured(mount)?, (false, labels, driver)).await?);
     }
     for (destination, options) in &host.tmpfs {
         put(made, tmpfs(destination, options)?);
@@ -129,12 +134,24 @@ fn structured(mount: &ApiMount) -> Result<MountRecord> {
         MountType::Volume => {
             record.volume = Some(mount.source.clone()).filter(|name| !name.is_empty());
             record.anonymous = record.volume.is_none();
-            if mount.volume_options.as_ref().is_some_and(|options| options.no_copy) {
+            let options = mount.volume_options.clone().unwrap_or_default();
+            if options.no_copy {
                 record.options.push("nocopy".into());
             }
+            record.subpath = part(&options.subpath).map_err(|error| about(&error.to_string()))?;
+            record.driver = options.driver_config.map(|driver| driver.name).unwrap_or_default();
         }
         MountType::Tmpfs => structured_tmpfs(mount, &mut record),
-        MountType::Image | MountType::Npipe | MountType::Cluster => {
+        MountType::Image => {
+            if mount.source.is_empty() {
+                return Err(about("field Source must not be empty"));
+            }
+            record.source = PathBuf::from(&mount.source);
+            record.writable = false;
+            let options = mount.image_options.clone().unwrap_or_default();
+            record.subpath = part(&options.subpath).map_err(|error| about(&error.to_string()))?;
+        }
+        MountType::Npipe | MountType::Cluster => {
             return Err(Error::not_implemented(about("this type is not there yet").to_string()));
         }
     }
@@ -154,6 +171,7 @@ fn structured_bind(mount: &ApiMount, record: &mut MountRecord, about: impl Fn(&s
         make_folder(&record.source)?;
     }
     record.non_recursive = options.non_recursive;
+    record.read_only_top = options.read_only_non_recursive;
     record.propagation = options.propagation;
     propagation(&record.propagation).map(drop)
 }
@@ -177,22 +195,29 @@ fn tmpfs(destination: &str, options: &str) -> Result<MountRecord> {
 }
 
 /// Finds or makes what stands behind a mount.
-async fn finish(
+async fn finish(services: &Services, host: &HostConfig, mount: MountRecord, make_source: bool) -> Result<MountRecord> {
+    finish_volume(services, host, mount, (make_source, BTreeMap::new(), BTreeMap::new())).await
+}
+
+/// The same, with the labels and the driver's options of a new volume.
+async fn finish_volume(
     services: &Services,
     host: &HostConfig,
     mut mount: MountRecord,
-    make_source: bool,
+    (make_source, labels, options): (bool, BTreeMap<String, String>, BTreeMap<String, String>),
 ) -> Result<MountRecord> {
     match mount.kind {
         MountType::Bind if make_source && !mount.source.exists() => make_folder(&mount.source)?,
         MountType::Volume => {
             let request = VolumeRequest {
                 name: mount.volume.take(),
-                driver: host.volume_driver.clone(),
-                ..VolumeRequest::default()
+                driver: if mount.driver.is_empty() { host.volume_driver.clone() } else { mount.driver.clone() },
+                labels,
+                options,
             };
             let volume = services.volumes.ensure(request).await?;
             mount.source = services.volumes.path(&volume.name);
+            mount.driver = volume.driver.clone();
             mount.volume = Some(volume.name);
         }
         _ => {}
@@ -217,7 +242,18 @@ fn empty(kind: MountType, destination: String) -> MountRecord {
         propagation: String::new(),
         options: Vec::new(),
         non_recursive: false,
+        read_only_top: false,
+        subpath: String::new(),
+        driver: String::new(),
+        layers: Vec::new(),
+        diff_ids: Vec::new(),
     }
+}
+
+/// A relative path that stays inside.
+fn part(path: &str) -> Result<String> {
+    let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if inside { Ok(path.to_owned()) } else { Err(Error::invalid("subpath must be a relative path within the volume")) }
 }
 
 /// An absolute path without `.`, `..` and doubled slashes.

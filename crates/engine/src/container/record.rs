@@ -51,7 +51,7 @@ pub struct MountRecord {
     /// Whether the volume was made for this container alone and goes with it (`rm -v`, `--rm`).
     #[serde(default)]
     pub anonymous: bool,
-    /// Path on the host; empty for a tmpfs.
+    /// Path on the host; empty for a tmpfs; an image's name.
     pub source: PathBuf,
     /// Path in the container.
     pub destination: String,
@@ -69,6 +69,21 @@ pub struct MountRecord {
     /// Leave out what is mounted below the source.
     #[serde(default)]
     pub non_recursive: bool,
+    /// Of a read-only mount, leave writable what is mounted below the source.
+    #[serde(default)]
+    pub read_only_top: bool,
+    /// The part of a volume or an image that is mounted; empty for all of it.
+    #[serde(default)]
+    pub subpath: String,
+    /// Driver and options of a volume that is made for this mount.
+    #[serde(default)]
+    pub driver: String,
+    /// The layers of an image that is mounted, topmost first.
+    #[serde(default)]
+    pub layers: Vec<PathBuf>,
+    /// The same as uncompressed content: what must stay while the container exists.
+    #[serde(default)]
+    pub diff_ids: Vec<Digest>,
 }
 
 /// When to start a container again.
@@ -113,6 +128,17 @@ impl Record {
                 RestartPolicy::OnFailure { most: u32::try_from(policy.maximum_retry_count).unwrap_or(0) }
             }
         }
+    }
+
+    /// All content that must stay while the container exists.
+    pub fn all_diff_ids(&self) -> Vec<Digest> {
+        let mounted = self.mounts.iter().flat_map(|mount| &mount.diff_ids);
+        self.diff_ids.iter().chain(mounted).copied().collect()
+    }
+
+    /// The volumes that it mounts.
+    pub fn volumes(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().filter_map(|mount| mount.volume.as_deref())
     }
 
     /// Whether its health is checked.

@@ -190,13 +190,17 @@ fn managed_file(path: PathBuf, destination: &str) -> Mount {
 fn user_mount(mount: &MountRecord) -> Result<Mount> {
     let source = match mount.kind {
         MountType::Tmpfs => MountSource::Tmpfs,
+        MountType::Image => MountSource::Layers { lower: mount.layers.clone(), subpath: mount.subpath.clone().into() },
+        _ if !mount.subpath.is_empty() => {
+            MountSource::Within { path: mount.source.clone(), subpath: mount.subpath.clone().into() }
+        }
         _ => MountSource::Bind { path: mount.source.clone(), recursive: !mount.non_recursive },
     };
     Ok(Mount {
         destination: mount.destination.clone(),
         source,
         readonly: !mount.writable,
-        readonly_recursive: !mount.writable && mount.kind == MountType::Bind,
+        readonly_recursive: !mount.writable && mount.kind == MountType::Bind && !mount.read_only_top,
         propagation: propagation(&mount.propagation)?,
         options: match mount.kind {
             MountType::Tmpfs => {

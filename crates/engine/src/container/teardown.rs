@@ -118,7 +118,7 @@ pub async fn remove(services: &Services, record: &Record, volumes: bool) -> Resu
         None
     };
     if volumes {
-        services.volumes.remove_anonymous(record).await;
+        services.volumes.remove_anonymous(record, |volume| is_shared(services, record.id, volume)).await;
     }
     discard(services, record.id)?;
     if let Some(forgotten) = pending {
@@ -126,6 +126,12 @@ pub async fn remove(services: &Services, record: &Record, volumes: bool) -> Resu
     }
     release(services, record.id);
     Ok(())
+}
+
+/// Whether another container mounts the volume, too (`--volumes-from`).
+fn is_shared(services: &Services, container: Id, volume: &str) -> bool {
+    let all = services.directory.all();
+    all.iter().any(|entry| entry.id != container && entry.snapshot.borrow().record.volumes().any(|name| name == volume))
 }
 
 /// Removes a container whose row cannot be read; what still runs of it is killed. Its volumes stay, for nobody knows

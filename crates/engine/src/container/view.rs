@@ -352,7 +352,10 @@ fn mount_point(mount: &MountRecord) -> MountPoint {
         name: mount.volume.clone().unwrap_or_default(),
         source: mount.source.display().to_string(),
         destination: mount.destination.clone(),
-        driver: if is_volume { "local".into() } else { String::new() },
+        driver: match mount.driver.as_str() {
+            "" if is_volume => "local".into(),
+            driver => driver.to_owned(),
+        },
         mode: mount.mode.clone(),
         rw: mount.writable,
         propagation: match (mount.kind, mount.propagation.as_str()) {

@@ -28,7 +28,7 @@ pub struct Images {
 struct Inner {
     store: ImageStore,
     snapshots: Snapshots,
-    leases: Mutex<HashMap<Id, Lease>>,
+    leases: Mutex<HashMap<Id, Vec<Lease>>>,
     events: Events,
     remote: remote::Remote,
     /// Whether the blobs of unpacked layers are given up.
@@ -112,7 +112,7 @@ impl Images {
 
     /// Keeps an image's layers for as long as a container exists, even if the image is removed with force.
     pub(crate) fn hold(&self, container: Id, lease: Lease) {
-        self.inner.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(container, lease);
+        self.inner.leases.lock().unwrap_or_else(PoisonError::into_inner).entry(container).or_default().push(lease);
     }
 
     /// Lets go of what a container held.

@@ -88,6 +88,15 @@ fn mount_one(root: &OwnedFd, mount: &Mount) -> Result<()> {
     let failed = || format!("cannot mount {} at {}", describe(&mount.source), mount.destination);
     let (mut detached, missing) = match &mount.source {
         MountSource::Bind { path, recursive } => bind(path, *recursive, mount, change)?,
+        MountSource::Within { path, subpath } => {
+            let whole = fsmount::copy(CWD, path, false).with_context(failed)?;
+            with_changes(part(&whole, subpath).with_context(failed)?, mount, change)?
+        }
+        MountSource::Layers { lower, subpath } => {
+            let whole = overlay::mount_lower(lower).with_context(failed)?;
+            change.set |= attribute::RDONLY;
+            with_changes(part(&whole, subpath).with_context(failed)?, mount, change)?
+        }
         MountSource::Tmpfs => (fsmount::new("tmpfs", &parameters, change.set).with_context(failed)?, Missing::Folder),
         MountSource::Filesystem { kind, device } => {
             let mut all = vec![("source", Some(device.as_str()))];
@@ -104,7 +113,7 @@ fn mount_one(root: &OwnedFd, mount: &Mount) -> Result<()> {
 
 fn bind(path: &Path, recursive: bool, mount: &Mount, change: Change) -> Result<(Detached, Missing)> {
     let failed = || format!("cannot bind {} at {}", path.display(), mount.destination);
-    let mut detached = match fsmount::copy(CWD, path, recursive) {
+    let detached = match fsmount::copy(CWD, path, recursive) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let text =
                 format!("invalid mount config for type \"bind\": bind source path does not exist: {}", path.display());
@@ -112,6 +121,18 @@ fn bind(path: &Path, recursive: bool, mount: &Mount, change: Change) -> Result<(
         }
         other => other.with_context(failed)?,
     };
+    with_changes(detached, mount, change)
+}
+
+/// The part of a mount at `subpath`, which does not lead out of it; the whole where it is empty.
+fn part(whole: &Detached, subpath: &Path) -> std::io::Result<Detached> {
+    let inside = if subpath.as_os_str().is_empty() { Path::new(".") } else { subpath };
+    let part = wharf_sys::path::open_in_root(whole.fd(), inside, OFlags::PATH, Mode::empty())?;
+    fsmount::copy(part, Path::new(""), false)
+}
+
+fn with_changes(mut detached: Detached, mount: &Mount, change: Change) -> Result<(Detached, Missing)> {
+    let failed = || format!("cannot prepare the mount at {}", mount.destination);
     if change != Change::default() {
         detached.change(change, mount.readonly_recursive).with_context(failed)?;
     }
@@ -123,6 +144,8 @@ fn bind(path: &Path, recursive: bool, mount: &Mount, change: Change) -> Result<(
 fn describe(source: &MountSource) -> String {
     match source {
         MountSource::Bind { path, .. } => path.display().to_string(),
+        MountSource::Within { path, subpath } => format!("{} of {}", subpath.display(), path.display()),
+        MountSource::Layers { .. } => "an image".to_owned(),
         MountSource::Tmpfs => "a tmpfs".to_owned(),
         MountSource::Filesystem { kind, device } => format!("{device} ({kind})"),
     }

@@ -34,6 +34,29 @@ pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<
     }
 }
 
+/// Layers (topmost first) that nothing is written to.
+pub(super) fn mount_lower(lower: &[PathBuf]) -> io::Result<Detached> {
+    match lower {
+        // Overlay wants two at least; one alone is its own tree.
+        [only] => fsmount::copy(rustix::fs::CWD, only, false),
+        _ if wharf_sys::kernel::at_least(6, 5) => {
+            let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            let mut held = Vec::new();
+            for layer in lower {
+                let path = fitting(layer, &mut held)?;
+                fsconfig_set_string(&context, "lowerdir+", path.as_path())?;
+            }
+            fsmount::create(&context, wharf_sys::mount::attribute::RDONLY)
+        }
+        _ => {
+            let mut held = Vec::new();
+            let names = lower.iter().map(|layer| by_descriptor(layer, &mut held)).collect::<io::Result<Vec<_>>>()?;
+            let names: Vec<&[u8]> = names.iter().map(|name| name.as_os_str().as_bytes()).collect();
+            attached(&[&b"lowerdir="[..], &names.join(&b':')].concat())
+        }
+    }
+}
+
 /// Kernel 6.5: a parameter for each layer.
 fn one_by_one(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Detached> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;

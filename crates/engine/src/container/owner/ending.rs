@@ -138,6 +138,9 @@ impl Owner {
             }
         }
         self.services.networks.release(record.id);
+        for volume in record.volumes() {
+            self.services.volumes.release(volume, record.id).await;
+        }
         self.publish_with(|snapshot| snapshot.settled = true);
     }
 }
