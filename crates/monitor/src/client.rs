@@ -45,6 +45,8 @@ pub(crate) struct Client {
 /// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Input {
+    /// So many bytes for standard input, just as they came into the buffer; they may be none.
+    Plain(usize),
     /// Bytes for standard input; they may be none.
     Bytes(Vec<u8>),
     /// Bytes, and then the end.
@@ -147,6 +149,7 @@ impl Client {
     pub(crate) fn input(&mut self, scratch: &mut [u8]) -> Input {
         let received = rustix::io::retry_on_intr(|| recv(&self.socket, &mut *scratch, RecvFlags::DONTWAIT));
         match received {
+            Ok((count, _)) if count > 0 && self.scanner.is_none() => Input::Plain(count),
             Ok((count, _)) if count > 0 => self.scan(&scratch[..count]),
             Err(Errno::AGAIN) => Input::Bytes(Vec::new()),
             ended => {
@@ -295,7 +298,8 @@ mod tests {
         let (mut ending, mut peer) = client(false, &[]);
         peer.write_all(b"abc").unwrap();
         peer.shutdown(std::net::Shutdown::Write).unwrap();
-        assert_eq!(ending.input(&mut scratch), Input::Bytes(b"abc".to_vec()));
+        assert_eq!(ending.input(&mut scratch), Input::Plain(3));
+        assert_eq!(&scratch[..3], b"abc");
         assert_eq!(ending.input(&mut scratch), Input::End(Vec::new()));
         assert!(!ending.is_done(), "it still gets output");
         let (mut leaving, mut peer) = client(false, &[16, 17]);

@@ -14,6 +14,7 @@ use crate::log::{Log, Stream};
 use crate::poll::{Poll, Token, Watched};
 use crate::protocol::Streams;
 use crate::stdin::Stdin;
+use crate::stdio;
 
 /// How long output is waited for when the process has ended and something outside still holds its streams open.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
@@ -40,6 +41,8 @@ pub(crate) struct Session {
     finished: bool,
     tty: bool,
     outputs: [Option<Watched>; 2],
+    /// How often a read took as much as there was room for.
+    full_reads: [u8; 2],
     stdin: Stdin,
     /// Standard input closes with the first client whose input ends.
     stdin_once: bool,
@@ -51,6 +54,9 @@ pub(crate) struct Session {
     /// What it wrote, as far as there is room: for a health check.
     pub capture: Option<Capture>,
 }
+
+/// After so many reads that took as much as there was room for, a process writes fast.
+const BUSY: u8 = 8;
 
 /// How many bytes of a health check's output are kept.
 const CAPTURED: usize = 4096;
@@ -90,6 +96,7 @@ impl Session {
             finished: false,
             tty: ends.tty,
             outputs: [output(ends.stdout, Stream::Stdout), output(ends.stderr, Stream::Stderr)],
+            full_reads: [0; 2],
             stdin: Stdin::new(poll, key, ends.stdin),
             stdin_once,
             clients: Vec::new(),
@@ -125,6 +132,12 @@ impl Session {
         let Some(output) = &self.outputs[slot] else { return false };
         match rustix::io::retry_on_intr(|| rustix::io::read(output, &mut *scratch)) {
             Ok(count) if count > 0 => {
+                if count == scratch.len() {
+                    self.full_reads[slot] = self.full_reads[slot].saturating_add(1);
+                    if self.full_reads[slot] == BUSY && !self.tty {
+                        stdio::widen(output);
+                    }
+                }
                 let bytes = &scratch[..count];
                 self.clients.iter_mut().for_each(|client| client.output(stream, bytes));
                 self.capture.iter_mut().for_each(|capture| capture.add(bytes));
@@ -165,6 +178,10 @@ impl Session {
             return false;
         }
         match client.input(scratch) {
+            Input::Plain(count) => {
+                self.write_input(&scratch[..count]);
+                false
+            }
             Input::Bytes(bytes) => {
                 self.write_input(&bytes);
                 false

@@ -14,12 +14,21 @@ pub(crate) struct Stdin {
     pipe: Option<Watched>,
     pending: Vec<u8>,
     closing: bool,
+    wide: bool,
 }
+
+/// Input that comes in pieces of this size comes fast.
+const BUSY: usize = 32 * 1024;
 
 impl Stdin {
     /// `pipe` must not block; `None` is a process without standard input.
     pub(crate) fn new(poll: &Poll, session: u32, pipe: Option<OwnedFd>) -> Self {
-        Self { pipe: pipe.map(|pipe| poll.watch(pipe, Token::Input(session))), pending: Vec::new(), closing: false }
+        Self {
+            pipe: pipe.map(|pipe| poll.watch(pipe, Token::Input(session))),
+            pending: Vec::new(),
+            closing: false,
+            wide: false,
+        }
     }
 
     /// Whether it is open and takes more.
@@ -34,9 +43,31 @@ impl Stdin {
 
     /// Writes `bytes`, or keeps what the pipe does not take now.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        if self.is_open() {
-            self.pending.extend_from_slice(bytes);
+        if !self.is_open() {
+            return;
+        }
+        let done = if self.pending.is_empty() { self.write_now(bytes) } else { 0 };
+        self.widen(bytes.len());
+        if done < bytes.len() {
+            self.pending.extend_from_slice(&bytes[done..]);
             self.flush();
+        }
+    }
+
+    /// What the pipe takes at once, without a copy.
+    fn write_now(&self, bytes: &[u8]) -> usize {
+        let Some(pipe) = &self.pipe else { return 0 };
+        // Errors come again when the rest is flushed.
+        rustix::io::retry_on_intr(|| rustix::io::write(pipe, bytes)).unwrap_or(0)
+    }
+
+    /// Much is coming: a wider pipe lets both sides work at once.
+    fn widen(&mut self, coming: usize) {
+        if coming >= BUSY
+            && !std::mem::replace(&mut self.wide, true)
+            && let Some(pipe) = &self.pipe
+        {
+            crate::stdio::widen(pipe);
         }
     }
 

@@ -32,6 +32,14 @@ fn outgoing() -> Result<(OwnedFd, Option<OwnedFd>)> {
     Ok((writer, Some(reader)))
 }
 
+/// How wide a pipe through which much flows is made, in bytes.
+const WIDE: usize = 1 << 20;
+
+/// Makes a pipe wide. Where the host allows no more (pipe(7), pipe-max-size), it stays as it is; a terminal, too.
+pub(crate) fn widen(pipe: impl AsFd) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, WIDE);
+}
+
 /// The monitor's ends of a terminal.
 pub(crate) fn terminal(master: OwnedFd) -> Result<Ends> {
     unblock(&master)?;

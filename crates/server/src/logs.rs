@@ -23,8 +23,8 @@ pub(crate) fn follow(server: &Server, id: &str, call: &Call) -> Result<Answer> {
 }
 
 /// Only what was written before.
-pub(crate) fn attach_with_logs(server: &Server, id: &str, options: AttachOptions, call: Call) -> Result<Answer> {
-    let Past { log, shape } = past(server, id, &options)?;
+pub(crate) fn attach_with_logs(server: &Server, id: &str, options: &AttachOptions, call: &Call) -> Result<Answer> {
+    let Past { log, shape } = past(server, id, options)?;
     let content_type = content_type(call.version, log.tty);
     Ok(response::stream(content_type, pieces(log, shape)))
 }

@@ -19,7 +19,7 @@ pub(crate) async fn attach(server: &Server, id: &str, call: Call) -> Result<Answ
         raw: false,
     };
     if query.flag("logs") && !query.flag("stream") {
-        return crate::logs::attach_with_logs(server, id, options, call);
+        return crate::logs::attach_with_logs(server, id, &options, &call);
     }
     if !query.flag("stream") {
         return Err(Error::invalid("nothing to attach: neither logs nor stream was asked for"));

@@ -55,6 +55,8 @@ fn a_client_gets_the_past_and_then_the_present() {
         client.read_line(&mut line).unwrap();
         assert_eq!(line.trim_end(), "before");
     }
+    let attached = ["events", "--since", "1h", "--until", "0s", "-f", "event=attach"];
+    wait::until("both are attached", || (engine.cli(&attached).ok().stdout.lines().count() == 2).then_some(()));
     clients[0].get_mut().write_all(b"\n").unwrap();
     for client in &mut clients {
         let mut rest = String::new();

@@ -22,7 +22,7 @@ fn between_two_runs_it_is_restarting_and_the_count_outlives_the_engine() {
         let now = inspect(&engine);
         (now["State"]["Restarting"] == true && now["RestartCount"].as_i64() >= Some(3)).then_some(())
     });
-    assert!(engine.cli(&["ps"]).ok().stdout.contains("Restarting (1)"));
+    wait::until("ps says so", || engine.cli(&["ps"]).ok().stdout.contains("Restarting (1)").then_some(()));
     assert_eq!(engine.cli(&["rm", "box"]).code, 1);
     engine.cli(&["stop", "-t", "1", "box"]).ok();
     let now = inspect(&engine);

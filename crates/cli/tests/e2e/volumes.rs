@@ -101,16 +101,19 @@ fn file_systems_are_mounted_while_they_are_used() {
 }
 
 /// A volume driver over Docker's plugin protocol, whose volumes are folders.
-fn plugin(engine: &TempEngine) -> Arc<Mutex<Vec<String>>> {
+fn plugin(engine: &TempEngine) -> (Arc<Mutex<Vec<String>>>, std::thread::JoinHandle<()>) {
     let sockets = engine.run_folder().join("plugins");
     std::fs::create_dir_all(&sockets).unwrap();
     let listener = UnixListener::bind(sockets.join("folders.sock")).unwrap();
     let (folder, calls) = (engine.scratch().join("folders"), Arc::new(Mutex::new(Vec::new())));
     let seen = Arc::clone(&calls);
-    std::thread::spawn(move || {
+    let thread = std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let (path, body) = request(&mut stream);
+            if path == "/stop" {
+                return;
+            }
             seen.lock().unwrap().push(path.clone());
             let name = body["Name"].as_str().unwrap_or_default();
             let place = folder.join(name);
@@ -139,7 +142,7 @@ fn plugin(engine: &TempEngine) -> Arc<Mutex<Vec<String>>> {
             stream.write_all((head + &answer).as_bytes()).unwrap();
         }
     });
-    calls
+    (calls, thread)
 }
 
 fn request(stream: &mut impl Read) -> (String, serde_json::Value) {
@@ -160,7 +163,7 @@ fn request(stream: &mut impl Read) -> (String, serde_json::Value) {
 #[test]
 fn plugins_provide_volumes() {
     let engine = TempEngine::start();
-    let calls = plugin(&engine);
+    let (calls, thread) = plugin(&engine);
     engine.cli(&["volume", "create", "-d", "folders", "far"]).ok();
     let known = engine.get("/volumes/far");
     assert_eq!((known["Driver"].as_str(), known["Scope"].as_str()), (Some("folders"), Some("global")));
@@ -171,7 +174,10 @@ fn plugins_provide_volumes() {
     assert_eq!((count("/VolumeDriver.Mount"), count("/VolumeDriver.Unmount")), (1, 1));
     engine.cli(&["volume", "rm", "far"]).ok();
     assert_eq!(count("/VolumeDriver.Remove"), 1);
-    let missing = engine.cli(&["volume", "create", "-d", "nobody", "x"]);
+    let missing = engine.cli(&["volume", "create", "-d", "nobody", "xx"]);
     assert!(missing.stderr.contains("plugin \"nobody\" not found"), "{}", missing.stderr);
+    let mut last = std::os::unix::net::UnixStream::connect(engine.run_folder().join("plugins/folders.sock")).unwrap();
+    last.write_all(b"POST /stop HTTP/1.1\r\nContent-Length: 0\r\n\r\n").unwrap();
+    thread.join().unwrap();
     engine.finish();
 }

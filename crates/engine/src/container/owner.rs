@@ -278,14 +278,16 @@ impl Owner {
     }
 
     async fn attach(&mut self, streams: Streams, client: OwnedFd) -> Result<()> {
-        self.tell("attach", []);
         if let Ok(live) = self.live() {
-            return live.handle.attach(client, streams).await;
+            live.handle.attach(client, streams).await?;
+            self.tell("attach", []);
+            return Ok(());
         }
         if self.state().is_live() {
             return Err(self.not_answering());
         }
         self.waiting_clients.push((client, streams));
+        self.tell("attach", []);
         Ok(())
     }
 

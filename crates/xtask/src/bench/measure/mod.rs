@@ -11,6 +11,7 @@ mod run;
 mod runtimes;
 mod size;
 mod startup;
+mod streams;
 
 use std::time::Instant;
 
@@ -20,7 +21,7 @@ use super::engines::Engine;
 use super::report::Row;
 
 /// What is measured where nothing else is asked for, in this order.
-pub const ALL: [(&str, Measure); 9] = [
+pub const ALL: [(&str, Measure); 10] = [
     ("floor", floor::measure),
     ("run", run::measure),
     ("api", api::measure),
@@ -29,6 +30,7 @@ pub const ALL: [(&str, Measure); 9] = [
     ("startup", startup::measure),
     ("images", images::measure),
     ("runtimes", runtimes::measure),
+    ("streams", streams::measure),
     ("size", size::measure),
 ];
 
