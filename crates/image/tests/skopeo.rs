@@ -50,7 +50,7 @@ fn skopeo_reads_an_index_of_several_platforms_in_place() {
     let host = layout.image(&[layer(&[("a", b"1")])], &Platform::host(), gzip);
     let other = Platform { architecture: "s390x".into(), ..Platform::host() };
     let other = layout.image(&[layer(&[("b", b"2")])], &other, gzip);
-    let index = layout.index(&[host.clone(), other]);
+    let index = layout.index(&[host, other]);
     let empty = layout.blob("application/vnd.oci.empty.v1+json", b"{}".to_vec());
     let note = layout.artifact(&empty, &index);
     layout.line(index.clone(), serde_json::json!({"io.containerd.image.name": "docker.io/library/multi:1"}));
