@@ -7,6 +7,7 @@
 //! Read foreign JSON with [`decode`]: it is as lenient as Docker's own decoder (keys in any case, `null` for anything,
 //! unknown keys ignored). What this crate wrote itself can be read by plain `serde_json` as well.
 
+pub mod build;
 pub mod container;
 pub mod error;
 pub mod event;

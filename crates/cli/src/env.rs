@@ -13,6 +13,11 @@ pub const DOCKER_DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// The mirror that `image bootstrap` takes its packages from.
 pub const WHARF_MIRROR: &str = "WHARF_MIRROR";
 
+/// The time that everything built gets, in seconds since 1970.
+pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// The SSH agent that `build --ssh` forwards.
+pub const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
+
 /// The value of a variable; `None` where it is unset or empty.
 pub fn text(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())

@@ -5,6 +5,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "what documents a flag is its help, in which [] means optional")]
 
 mod app;
+mod build;
 mod cli;
 mod commands;
 mod connect;

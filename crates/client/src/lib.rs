@@ -19,6 +19,7 @@
 //! Every failure is a [`wharf_types::Error`]: its kind follows the HTTP status, its hint comes from the engine.
 
 mod body;
+mod builds;
 mod client;
 mod connection;
 mod containers;
@@ -36,6 +37,7 @@ mod upkeep;
 mod volumes;
 
 pub use body::Upload;
+pub use builds::BuildPruneReport;
 pub use client::Client;
 pub use containers::{
     ArchivePut, AttachOptions, ContainerListOptions, ContainerRemoveOptions, LogOptions, StopOptions, WaitCondition,

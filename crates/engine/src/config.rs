@@ -125,6 +125,11 @@ impl Config {
         self.root.join("volumes")
     }
 
+    /// Folder of what builds keep: contexts and cache mounts.
+    pub(crate) fn build_dir(&self) -> PathBuf {
+        self.root.join("build")
+    }
+
     /// The state database.
     pub(crate) fn database(&self) -> PathBuf {
         self.root.join("state.db")

@@ -10,6 +10,7 @@ use wharf_monitor::Reserve;
 use wharf_runtime::cgroup::Group;
 use wharf_types::{Error, Result, ResultExt};
 
+use crate::build::Builds;
 use crate::config::Config;
 use crate::container::{Containers, Directory};
 use crate::event::Events;
@@ -25,6 +26,7 @@ use crate::{names, reconcile};
 pub struct Engine {
     services: Services,
     containers: Containers,
+    builds: Builds,
     /// Held as long as the engine lives: two engines on one root would destroy it.
     _lock: Arc<File>,
 }
@@ -48,13 +50,20 @@ impl Engine {
         let monitors = Reserve::new(executable, config.monitor_dir(names::fresh_id()));
         let services = Services { config, identity, store, images, networks, volumes, events, monitors, directory };
         let containers = Containers::new(services.clone());
+        // Before reconciliation collects what nobody holds: the cache holds its layers.
+        let builds = Builds::open(&services).await?;
         reconcile::run(&services, &containers).await?;
-        Ok(Self { services, containers, _lock: Arc::new(lock) })
+        Ok(Self { services, containers, builds, _lock: Arc::new(lock) })
     }
 
     /// Containers.
     pub fn containers(&self) -> &Containers {
         &self.containers
+    }
+
+    /// Builds.
+    pub fn builds(&self) -> &Builds {
+        &self.builds
     }
 
     /// Images.

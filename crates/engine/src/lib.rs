@@ -4,6 +4,7 @@
 //! ([`container`]); the database ([`store`]) has one writing thread. The engine may die at any time: what must go on
 //! lives in the containers' monitors, and the next engine takes over from the database and from them ([`reconcile`]).
 
+pub mod build;
 mod config;
 pub mod container;
 mod engine;

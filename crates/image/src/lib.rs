@@ -4,6 +4,7 @@
 
 mod archive;
 mod blobs;
+mod built;
 mod catalog;
 mod changes;
 mod check;
@@ -26,6 +27,7 @@ mod usage;
 mod words;
 
 pub use blobs::GivenUp;
+pub use built::BuiltLayer;
 pub use changes::apply_changes;
 pub use check::{Checked, Finding, Flaw, Look};
 pub use collect::Collected;

@@ -8,6 +8,7 @@
 //! (`hijack`), so that they outlive the engine.
 
 mod archive;
+mod build;
 mod containers;
 mod downgrade;
 mod events;

@@ -6,7 +6,7 @@ use wharf_types::{Error, Result};
 use crate::request::{Call, Path};
 use crate::response::{self, Answer};
 use crate::serve::Handler;
-use crate::{Server, containers, events, execs, images, networks, registries, system, upkeep, volumes};
+use crate::{Server, build, containers, events, execs, images, networks, registries, system, upkeep, volumes};
 
 impl Handler for Server {
     async fn handle(&self, path: Path, call: Call) -> Result<Answer> {
@@ -22,14 +22,13 @@ impl Handler for Server {
             (&Method::GET, ["info"]) => system::info(self, call.version),
             (&Method::GET, ["events"]) => events::follow(self, &call),
             (&Method::GET, ["system", "df"]) => system::disk_usage(self, &call).await,
-            (&Method::POST, ["build", "prune"]) => system::prune_builds(&call),
             (&Method::GET, ["plugins"]) => response::ok(&[(); 0]),
             (&Method::GET, ["plugins", name, "json"]) => Err(Error::not_found(format!("plugin {name:?} not found"))),
             (_, [what @ ("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs"), ..]) => Err(no_swarm(what)),
             (_, ["wharf", rest @ ..]) => upkeep::route(self, &method, rest, call).await,
             (&Method::POST, ["commit"]) => images::commit(self, call).await,
             (&Method::POST, ["auth"]) => registries::log_in(self, call).await,
-            (&Method::POST, ["build"]) => Err(not_yet("building images")),
+            (_, ["build", rest @ ..]) => build::route(self, &method, rest, call).await,
             (_, ["session" | "grpc"]) => Err(not_yet("BuildKit")),
             (_, ["distribution", rest @ ..]) => registries::distribution(self, &method, rest, call).await,
             (_, ["plugins", ..]) => Err(not_yet("managing plugins")),

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
 use wharf_api::ApiVersion;
 use wharf_api::container::{Status, Summary as Container};
 use wharf_api::image::Summary as Image;
@@ -18,12 +17,6 @@ use crate::{Server, downgrade, volumes};
 
 pub(crate) fn info(server: &Server, version: ApiVersion) -> Result<Answer> {
     ok(&downgrade::info(server.engine.info(), version))
-}
-
-/// There is no build cache, so nothing of it can be pruned.
-pub(crate) fn prune_builds(call: &Call) -> Result<Answer> {
-    call.query.filters()?;
-    ok(&json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
 }
 
 const KINDS: [&str; 4] = ["container", "image", "volume", "build-cache"];
@@ -54,7 +47,7 @@ pub(crate) async fn disk_usage(server: &Server, call: &Call) -> Result<Answer> {
         usage.volume_usage = Some(of_volumes(measured_volumes(server).await));
     }
     if wants("build-cache") {
-        usage.build_cache_usage = Some(Usage::<BuildCache>::default());
+        usage.build_cache_usage = Some(of_builds(server.engine.builds().usage().await?));
     }
     if call.version.before(52) {
         return ok(&LegacyDiskUsage::from(usage));
@@ -84,6 +77,11 @@ fn of_containers(items: Vec<Container>) -> Usage<Container> {
 fn of_volumes(items: Vec<Volume>) -> Usage<Volume> {
     let usage = |volume: &Volume| volume.usage_data.clone().unwrap_or_default();
     sum(items, |volume| usage(volume).size, |volume| usage(volume).ref_count > 0)
+}
+
+/// What an image has as well would not come back.
+fn of_builds(items: Vec<BuildCache>) -> Usage<BuildCache> {
+    sum(items, |record| record.size, |record| record.in_use || record.shared)
 }
 
 fn sum<T>(items: Vec<T>, size: impl Fn(&T) -> i64, is_active: impl Fn(&T) -> bool) -> Usage<T> {
@@ -117,6 +115,7 @@ fn forget_items(usage: &mut DiskUsage) {
     usage.image_usage.iter_mut().for_each(|usage| usage.items.clear());
     usage.container_usage.iter_mut().for_each(|usage| usage.items.clear());
     usage.volume_usage.iter_mut().for_each(|usage| usage.items.clear());
+    usage.build_cache_usage.iter_mut().for_each(|usage| usage.items.clear());
 }
 
 /// Bytes of all files in a folder; what cannot be read counts nothing.

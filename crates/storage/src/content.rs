@@ -104,6 +104,17 @@ impl ContentStore {
         self.publish_synced(missing)
     }
 
+    /// Makes durable all that was written to the file system of this store (`syncfs`).
+    pub fn sync(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.blobs).map_err(io::Error::from).context("cannot sync the content")
+    }
+
+    /// Makes a blob present without making it durable, on the conditions of
+    /// [`LayerStore::present_unsynced`](crate::LayerStore::present_unsynced).
+    pub fn present_unsynced(&self, blob: &StagedBlob) -> Result<()> {
+        if self.has(&blob.info.digest) { Ok(()) } else { self.rename(blob) }
+    }
+
     /// As [`ContentStore::publish`] after a `syncfs` has already made the bytes durable.
     pub fn publish_synced(&self, blobs: Vec<StagedBlob>) -> Result<()> {
         let mut renamed = false;

@@ -93,6 +93,26 @@ impl LayerStore {
         Ok(StagedLayer { temporary, info })
     }
 
+    /// Makes a layer of a folder in overlay's own form, as overlay left it in its upper folder, by moving it.
+    ///
+    /// `folder` has to be on the file system of this store; `info` has to be what [`crate::tar::layer`] said of it.
+    ///
+    /// # Errors
+    /// Those of the file system; the folder may then be gone.
+    pub fn adopt(&self, folder: &Path, info: LayerInfo) -> Result<StagedLayer> {
+        let (temporary, parent) = Temporary::folder(&self.ingest)?;
+        let moved = rustix::fs::renameat(rustix::fs::CWD, folder, &parent, FILES).map_err(io::Error::from);
+        moved.with_context(|| format!("cannot take over {}", folder.display()))?;
+        write_info(parent.as_fd(), &info).context("cannot describe a layer")?;
+        Ok(StagedLayer { temporary, info })
+    }
+
+    /// Makes a layer present without making it durable: whoever does this calls [`LayerStore::sync`] before anything that
+    /// outlasts a loss of power refers to it, and removes it where that never came about.
+    pub fn present_unsynced(&self, layer: &StagedLayer) -> Result<()> {
+        self.rename(layer).map(drop)
+    }
+
     /// Makes staged layers durable with one `syncfs`, then present. Layers that are already there are dropped.
     pub fn publish(&self, layers: Vec<StagedLayer>) -> Result<()> {
         if layers.iter().all(|layer| self.has(&layer.info.diff_id)) {

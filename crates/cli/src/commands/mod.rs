@@ -8,6 +8,7 @@ use clap::{ArgMatches, Command, FromArgMatches};
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
 
+pub mod builder;
 mod container;
 mod image;
 mod manifest;
@@ -52,6 +53,8 @@ pub enum Arity {
 
 /// Groups of commands, as `wharf container`.
 pub const GROUPS: &[(&str, &str)] = &[
+    ("builder", "Manage builds"),
+    ("buildx", "Manage builds, as Docker's plugin calls them"),
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("manifest", "Manage manifests and indexes in registries"),
@@ -62,6 +65,9 @@ pub const GROUPS: &[(&str, &str)] = &[
 
 /// Every command.
 pub const DEFINITIONS: &[&Definition] = &[
+    &builder::build::DEFINITION,
+    &builder::du::DEFINITION,
+    &builder::prune::DEFINITION,
     &container::attach::DEFINITION,
     &container::cp::DEFINITION,
     &container::create::DEFINITION,

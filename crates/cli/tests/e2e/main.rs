@@ -7,6 +7,7 @@
 mod archives;
 mod attach;
 mod bad_input;
+mod build;
 mod crash;
 mod docker_cli;
 mod docker_py;

@@ -266,7 +266,7 @@ fn as_invalid(error: &Error) -> Error {
 }
 
 /// The defaults that an inspect shows.
-fn fill_in(host: &mut HostConfig) -> Result<()> {
+pub(super) fn fill_in(host: &mut HostConfig) -> Result<()> {
     let take = |own: &mut String, default: &str| {
         if own.is_empty() {
             default.clone_into(own);

@@ -107,7 +107,7 @@ pub async fn limit(services: &Services, record: &Record, resources: Resources) -
 }
 
 /// An empty monitor folder: what an earlier run left there is known by now.
-fn make_fresh(dir: &std::path::Path) -> Result<()> {
+pub(super) fn make_fresh(dir: &std::path::Path) -> Result<()> {
     let made = std::fs::create_dir(dir).or_else(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => std::fs::remove_dir_all(dir).and_then(|()| std::fs::create_dir(dir)),
         _ => std::fs::create_dir_all(dir),

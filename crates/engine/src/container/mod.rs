@@ -25,6 +25,7 @@ mod record;
 mod request;
 mod restart;
 pub(crate) mod rows;
+pub(crate) mod sandbox;
 mod security;
 mod signal;
 mod snapshot;

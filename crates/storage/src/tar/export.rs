@@ -53,16 +53,41 @@ pub fn diff(upper: BorrowedFd<'_>, out: impl Write) -> Result<()> {
     Exporter::new(out, View::Difference).tree(upper, Vec::new())
 }
 
-struct Exporter<W> {
+/// What [`layer`] wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Number of entries.
+    pub entries: u64,
+    /// Sum of the sizes of regular files in bytes.
+    pub size: u64,
+}
+
+/// As [`diff`], and tells what it wrote. With `latest`, in seconds since 1970, no time is later than that.
+///
+/// # Errors
+/// As [`diff`].
+pub fn layer(upper: BorrowedFd<'_>, latest: Option<i64>, out: impl Write) -> Result<Written> {
+    let mut written = Written::default();
+    let mut exporter = Exporter::new(out, View::Difference);
+    exporter.latest = latest;
+    exporter.counter = Some(&mut written);
+    exporter.tree(upper, Vec::new())?;
+    Ok(written)
+}
+
+struct Exporter<'a, W> {
     writer: Writer<W>,
     view: View,
+    /// No time is later than this.
+    latest: Option<i64>,
+    counter: Option<&'a mut Written>,
     /// The first name of each file that has several.
     linked: HashMap<(u64, u64), Vec<u8>>,
 }
 
-impl<W: Write> Exporter<W> {
+impl<W: Write> Exporter<'_, W> {
     fn new(out: W, view: View) -> Self {
-        Self { writer: Writer::new(out), view, linked: HashMap::new() }
+        Self { writer: Writer::new(out), view, latest: None, counter: None, linked: HashMap::new() }
     }
 
     /// Writes all below `root`, whose own name is `path`, and ends the stream.
@@ -109,11 +134,11 @@ impl<W: Write> Exporter<W> {
             FileType::RegularFile => self.file(parent, name, path, &stat)?,
             FileType::Symlink => {
                 let link = rustix::fs::readlinkat(parent, name, Vec::new())?.into_bytes();
-                self.writer.append(&Entry { link, ..entry(path, EntryKind::Symlink, &stat) })?;
+                self.append(&Entry { link, ..entry(path, EntryKind::Symlink, &stat) })?;
             }
-            FileType::CharacterDevice => self.writer.append(&entry(path, EntryKind::CharDevice, &stat))?,
-            FileType::BlockDevice => self.writer.append(&entry(path, EntryKind::BlockDevice, &stat))?,
-            FileType::Fifo => self.writer.append(&entry(path, EntryKind::Fifo, &stat))?,
+            FileType::CharacterDevice => self.append(&entry(path, EntryKind::CharDevice, &stat))?,
+            FileType::BlockDevice => self.append(&entry(path, EntryKind::BlockDevice, &stat))?,
+            FileType::Fifo => self.append(&entry(path, EntryKind::Fifo, &stat))?,
             // A socket means nothing without its process.
             FileType::Socket | FileType::Unknown => {}
         }
@@ -126,10 +151,10 @@ impl<W: Write> Exporter<W> {
         let all = xattrs(fd.as_fd())?;
         let has_slash = [path, b"/"].concat();
         let xattrs = self.content_xattrs(&all)?;
-        self.writer.append(&Entry { xattrs, ..entry(&has_slash, EntryKind::Directory, &stat) })?;
+        self.append(&Entry { xattrs, ..entry(&has_slash, EntryKind::Directory, &stat) })?;
         if self.view == View::Difference && is_opaque(&all) {
             let path = [&has_slash[..], OPAQUE].concat();
-            self.writer.append(&Entry { mode: 0, size: 0, ..entry(&path, EntryKind::File, &stat) })?;
+            self.append(&Entry { mode: 0, size: 0, ..entry(&path, EntryKind::File, &stat) })?;
         }
         Ok(fd)
     }
@@ -138,7 +163,7 @@ impl<W: Write> Exporter<W> {
         if stat.st_nlink > 1 {
             if let Some(first) = self.linked.get(&dir::inode(stat)) {
                 let link = first.clone();
-                return self.writer.append(&Entry { link, size: 0, ..entry(path, EntryKind::HardLink, stat) });
+                return self.append(&Entry { link, size: 0, ..entry(path, EntryKind::HardLink, stat) });
             }
             self.linked.insert(dir::inode(stat), path.to_vec());
         }
@@ -147,13 +172,31 @@ impl<W: Write> Exporter<W> {
         let xattrs = self.content_xattrs(&xattrs(fd.as_fd())?)?;
         // The size may have changed since, and the name may be of another file by now.
         let stat = rustix::fs::fstat(&fd)?;
-        self.writer.append_file(&Entry { xattrs, ..entry(path, EntryKind::File, &stat) }, File::from(fd))
+        let mut entry = Entry { xattrs, ..entry(path, EntryKind::File, &stat) };
+        self.note(&mut entry);
+        self.writer.append_file(&entry, File::from(fd))
+    }
+
+    fn append(&mut self, entry: &Entry) -> io::Result<()> {
+        let mut entry = entry.clone();
+        self.note(&mut entry);
+        self.writer.append(&entry)
+    }
+
+    fn note(&mut self, entry: &mut Entry) {
+        if let Some(latest) = self.latest.filter(|latest| entry.mtime.0 > *latest) {
+            entry.mtime = (latest, 0);
+        }
+        if let Some(written) = &mut self.counter {
+            written.entries += 1;
+            written.size += if entry.kind == EntryKind::File { entry.size } else { 0 };
+        }
     }
 
     fn whiteout(&mut self, path: &[u8], stat: &Stat) -> io::Result<()> {
         let start = path.iter().rposition(|b| *b == b'/').map_or(0, |slash| slash + 1);
         let path = [&path[..start], PREFIX, &path[start..]].concat();
-        self.writer.append(&Entry { mode: 0, device: (0, 0), ..entry(&path, EntryKind::File, stat) })
+        self.append(&Entry { mode: 0, device: (0, 0), ..entry(&path, EntryKind::File, stat) })
     }
 
     fn content_xattrs(&self, all: &Xattrs) -> io::Result<Xattrs> {

@@ -17,7 +17,7 @@ mod writer;
 pub(crate) use entry::printable;
 pub use entry::{Entry, EntryKind, clean_path};
 pub(crate) use export::xattrs as all_xattrs;
-pub use export::{diff, export, export_entry};
+pub use export::{Written, diff, export, export_entry, layer};
 pub(crate) use extract::{Extractor, Outcome, Style};
 pub use reader::Reader;
 pub(crate) use split::{Joined, split};

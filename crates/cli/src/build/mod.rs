@@ -1,0 +1,170 @@
+//! `wharf build`: reading what is asked for, sending what the engine lacks, showing what happens, placing the result.
+
+mod check;
+mod context;
+mod output;
+mod progress;
+mod spec;
+
+use std::path::{Path, PathBuf};
+
+use wharf_api::build::{BuildMessage, BuildSpec};
+use wharf_client::Client;
+
+use crate::app::App;
+use crate::commands::builder::build::BuildFlags;
+use crate::failure::{Failure, Outcome};
+use output::Output;
+use progress::{Display, Style};
+
+/// Builds as the flags say.
+pub async fn run(app: &App, flags: BuildFlags) -> Outcome {
+    let outputs = flags.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let place = Place::find(&flags)?;
+    let text = place.dockerfile()?;
+    let ignore = place.ignore()?;
+    if flags.check {
+        return check::run(&place.shown(), &text, &flags, ignore);
+    }
+    let style = Style::of(&flags)?;
+    let mut spec = spec::of(&flags, &place.shown(), text)?;
+    let client = app.client().await?;
+    let mut display = Display::new(style);
+    if let Some(folder) = &place.context {
+        let sent = context::send(client, folder, ignore, &place.always()).await?;
+        display.note(&format!("transferring context: {}", crate::output::size::of(sent.bytes)), sent.seconds);
+        spec.contexts.insert(String::new(), sent.id);
+    }
+    for (name, folder) in spec::named_folders(&flags)? {
+        let ignore = context::ignore_of(&folder)?;
+        let sent = context::send(client, &folder, ignore, &[]).await?;
+        spec.contexts.insert(name, sent.id);
+    }
+    let id = solve(client, &spec, &mut display).await?;
+    display.finish(&id, &spec.tags)?;
+    if let Some(path) = &flags.iidfile {
+        std::fs::write(path, &id)
+            .map_err(|error| Failure::new(format!("open {}: {}", path.display(), crate::output::os_error(&error))))?;
+    }
+    if let Some(path) = &flags.metadata_file {
+        output::metadata(path, &id, &spec.tags)?;
+    }
+    for output in &outputs {
+        output.place(client, &id, &spec.tags).await?;
+    }
+    if outputs.iter().any(|output| !output.keeps_image()) && spec.tags.is_empty() {
+        // It was only asked for as files; what it is made of stays in the cache.
+        drop(client.image_remove(&id, false, false).await);
+    }
+    Ok(0)
+}
+
+async fn solve(client: &Client, spec: &BuildSpec, display: &mut Display) -> Outcome<String> {
+    let mut lines = client.build_solve(spec).await?;
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
+    loop {
+        let message = tokio::select! {
+            message = lines.next() => message,
+            _ = tick.tick() => {
+                display.tick()?;
+                continue;
+            }
+        };
+        match message {
+            None => return Err(Failure::new("the engine ended the build without a result")),
+            Some(Ok(BuildMessage::Image(id))) => return Ok(id),
+            Some(Ok(BuildMessage::Error { message, hint, excerpt, code })) => {
+                display.fail(excerpt.as_deref())?;
+                let failure = Failure::new(format!("failed to solve: {message}"));
+                let failure = match hint {
+                    Some(hint) => failure.with_hint(hint),
+                    None => failure,
+                };
+                let _ = code;
+                return Err(failure);
+            }
+            Some(message) => display.show(&message?)?,
+        }
+    }
+}
+
+/// Where context and Dockerfile are.
+struct Place {
+    context: Option<PathBuf>,
+    /// The Dockerfile; `None` for standard input.
+    file: Option<PathBuf>,
+}
+
+impl Place {
+    fn find(flags: &BuildFlags) -> Outcome<Self> {
+        let word = flags.words[0].as_str();
+        if word == "-" {
+            if flags.file.is_some() {
+                return Err(Failure::new("the context is the Dockerfile on standard input, so --file has no meaning"));
+            }
+            return Ok(Self { context: None, file: None });
+        }
+        if word.contains("://") || word.starts_with("git@") {
+            return Err(Failure::new(format!("cannot build from {word}: remote contexts are not supported yet"))
+                .with_hint("fetch it and name the folder"));
+        }
+        let context = PathBuf::from(word);
+        let is_folder = std::fs::metadata(&context)
+            .map_err(|error| {
+                Failure::new(format!("unable to prepare context: path {word:?}: {}", crate::output::os_error(&error)))
+            })?
+            .is_dir();
+        if !is_folder {
+            return Err(Failure::new(format!("unable to prepare context: path {word:?} is no folder")));
+        }
+        let file = match flags.file.as_deref() {
+            Some("-") => None,
+            Some(file) => Some(PathBuf::from(file)),
+            None => {
+                let usual = context.join("Dockerfile");
+                let lower = context.join("dockerfile");
+                Some(if !usual.exists() && lower.exists() { lower } else { usual })
+            }
+        };
+        Ok(Self { context: Some(context), file })
+    }
+
+    fn shown(&self) -> String {
+        match &self.file {
+            Some(file) => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            None => "Dockerfile".into(),
+        }
+    }
+
+    fn dockerfile(&self) -> Outcome<String> {
+        let Some(file) = &self.file else { return Ok(std::io::read_to_string(std::io::stdin())?) };
+        let bytes = std::fs::read(file).map_err(|error| {
+            let why = crate::output::os_error(&error);
+            Failure::new(format!("failed to read dockerfile: open {}: {why}", file.display()))
+                .with_hint("name another one with --file")
+        })?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// `<Dockerfile>.dockerignore` wins over the context's own.
+    fn ignore(&self) -> Outcome<String> {
+        if let Some(file) = &self.file {
+            let mut own = file.clone().into_os_string();
+            own.push(".dockerignore");
+            if let Ok(text) = std::fs::read_to_string(&own) {
+                return Ok(text);
+            }
+        }
+        self.context.as_deref().map_or_else(|| Ok(String::new()), context::ignore_of)
+    }
+
+    /// What is sent whatever is ignored: nothing, for the Dockerfile travels on its own.
+    fn always(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// A folder's name that stays the same wherever one stands.
+fn canonical(folder: &Path) -> PathBuf {
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
+}

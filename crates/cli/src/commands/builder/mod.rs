@@ -1,0 +1,5 @@
+//! Commands about builds.
+
+pub mod build;
+pub mod du;
+pub mod prune;
