@@ -131,11 +131,13 @@ fn show_output(reader: Box<dyn Read + Send>, early: Bytes, framed: bool, report:
 async fn await_output(mut stream: Stream, early: Bytes, framed: bool, report: &Report) -> io::Result<()> {
     let mut first = BytesMut::from(early);
     if first.is_empty() {
-        match stream.read_buf(&mut first).await {
-            Ok(0) => return Ok(report.output_ended(Ok(()))),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(report.output_ended(Ok(()))),
-            Err(error) => return Err(error),
-            Ok(_) => {}
+        let count = match stream.read_buf(&mut first).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            read => read?,
+        };
+        if count == 0 {
+            report.output_ended(Ok(()));
+            return Ok(());
         }
     }
     show_output(blocking(stream)?.0, first.freeze(), framed, report.clone())
