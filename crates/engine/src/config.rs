@@ -120,6 +120,11 @@ impl Config {
         self.run.join("c")
     }
 
+    /// Folder of the files with the names of containers on networks.
+    pub(crate) fn names_dir(&self) -> PathBuf {
+        self.run.join("names")
+    }
+
     /// Folder of the named volumes.
     pub(crate) fn volumes_dir(&self) -> PathBuf {
         self.root.join("volumes")

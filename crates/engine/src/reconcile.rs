@@ -9,12 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use wharf_network::plan::SandboxPlan;
 use wharf_runtime::cgroup::Group;
 use wharf_types::{Error, Id, Kind, Result};
 
 use crate::container::rows::{self, Row};
 use crate::container::{
-    Containers, Request, Snapshot, State, connect_monitor, cut_off, find_exit, lost, starting_health, sweep,
+    Containers, Request, Snapshot, State, connect_monitor, cut_off, find_exit, lost, names_on, starting_health, sweep,
 };
 use crate::services::Services;
 use crate::store::Durability;
@@ -46,6 +47,8 @@ async fn restore_networks(services: &Services, containers: &Containers, live: bo
     for problem in problems {
         tracing::error!(problem = %problem.chain(), "networks could not be put in order");
     }
+    let of = containers.clone();
+    networks.keep_watch(move || of.published_ports());
     let networks = networks.clone();
     tokio::spawn(async move { networks.bring_up_all().await });
 }
@@ -71,19 +74,21 @@ async fn take_over(services: &Services, containers: &Containers, row: Row) {
         containers.adopt(snapshot, None);
         return;
     }
+    let adopt = |sandbox: Option<&SandboxPlan>| {
+        let record = &snapshot.record;
+        if let Some(sandbox) = sandbox {
+            services.networks.adopt(record.id, &record.name, sandbox, &|network| names_on(record, network));
+        }
+    };
     match connect_monitor(services, &snapshot).await {
         Ok((state, live)) => {
-            if let Some(sandbox) = state.sandbox() {
-                services.networks.adopt(snapshot.record.id, sandbox);
-            }
+            adopt(state.sandbox());
             adopt_volumes(services, &snapshot).await;
             containers.adopt(Snapshot { state, settled: false, ..snapshot }, Some(live));
         }
         Err(error) if error.kind() == Kind::Unavailable && snapshot.state.running().is_some() => {
             tracing::error!(container = %snapshot.record.id, reason = %error.chain(), "set aside until it answers");
-            if let Some(sandbox) = snapshot.state.sandbox() {
-                services.networks.adopt(snapshot.record.id, sandbox);
-            }
+            adopt(snapshot.state.sandbox());
             adopt_volumes(services, &snapshot).await;
             let stuck = Some(error.to_string().into());
             containers.adopt(Snapshot { settled: false, stuck, ..snapshot }, None);

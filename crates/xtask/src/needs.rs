@@ -26,6 +26,9 @@ const fn program(name: &'static str, package: &'static str, why: &'static str) -
 pub const FOR_TESTS: &[Program] = &[
     program("busybox", "busybox-static", "the golden image"),
     program("ip", "iproute2", "a second machine on the network"),
+    program("nsenter", "util-linux", "other programs inside a container's network"),
+    program("nft", "nftables", "a firewall that flushes everything"),
+    program("dig", "bind9-dnsutils", "names asked for by another program"),
     program("docker", "docker.io", "the stock command line as a client"),
     program("skopeo", "skopeo", "archives written by another program"),
     program("docker-registry", "docker-registry", "images to and from another registry"),

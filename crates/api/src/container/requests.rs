@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Config, HostConfig, Resources, RestartPolicy, flattened};
+use crate::List;
 use crate::network::NetworkingConfig;
-use crate::{List, port::Port};
+use crate::port::{Port, PortMap};
 
 /// `POST /containers/create`: a [`Config`] with two more fields in the same JSON object.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -39,7 +40,7 @@ pub struct CreateResponse {
     pub warnings: Vec<String>,
 }
 
-/// `POST /containers/{id}/update`: [`Resources`] with one more field in the same JSON object.
+/// `POST /containers/{id}/update`: [`Resources`] with some more fields in the same JSON object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", default, rename_all = "PascalCase")]
 pub struct UpdateRequest {
@@ -48,6 +49,16 @@ pub struct UpdateRequest {
     pub resources: Resources,
     /// New restart policy; an unset name leaves the old one.
     pub restart_policy: RestartPolicy,
+    /// Ports to publish in addition (an extension: Docker has no such field).
+    #[serde(skip_serializing_if = "is_empty")]
+    pub publish_add: PortMap,
+    /// Published ports to take back (an extension). An empty host address or port means every one of the container's port.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub publish_rm: PortMap,
+}
+
+fn is_empty(ports: &PortMap) -> bool {
+    ports.is_empty()
 }
 
 flattened!(UpdateRequest.resources);

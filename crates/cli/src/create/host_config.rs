@@ -86,7 +86,8 @@ fn binds(volumes: &[Volume]) -> List<String> {
     list(&binds)
 }
 
-fn port_bindings(published: &[(Port, PortBinding)]) -> PortMap {
+/// Published ports by the container's port.
+pub fn port_bindings(published: &[(Port, PortBinding)]) -> PortMap {
     let mut map = PortMap::empty();
     for (port, binding) in published {
         map.entry(*port).or_insert_with(List::empty).push(binding.clone());

@@ -1,6 +1,6 @@
 //! From the flags of `run` and `create` to the request that the engine gets.
 
 pub mod flags;
-mod host_config;
+pub mod host_config;
 mod networks;
 pub mod request;

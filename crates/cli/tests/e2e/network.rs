@@ -146,7 +146,8 @@ fn a_port_of_127_0_0_1_is_closed_to_others() {
 #[test]
 fn elements_of_the_packet_filter_go_with_the_container() {
     let engine = TempEngine::start();
-    let table = || wharf_testkit::nft::tables().unwrap().into_iter().find(|table| table.contains(engine.id()));
+    let own = format!("wharf-{}", engine.id());
+    let table = || wharf_testkit::nft::tables().unwrap().into_iter().find(|table| *table == own);
     let sizes = || table().map(|table| wharf_testkit::nft::set_sizes(&table).unwrap());
     engine.cli(&["run", "--rm", "busybox:test", "true"]).ok();
     let before = sizes();

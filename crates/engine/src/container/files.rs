@@ -1,18 +1,14 @@
 //! The files that the engine writes for a container: hostname, hosts, resolv.conf.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 
 use wharf_network::plan::{EndpointPlan, SandboxPlan};
 use wharf_types::{Error, Result, ResultExt};
 
 use super::record::Record;
-
-/// Where the host's name servers are written when systemd-resolved sits in front of them.
-const RESOLVED_UPSTREAMS: &str = "/run/systemd/resolve/resolv.conf";
-/// Docker's choice for a host that has no name server a container could reach.
-const FALLBACK_SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
+use super::resolv::{self, Asks};
 
 /// The files that are mounted over those of the image, by their names in the container's folder and inside it.
 pub const MANAGED: [(&str, &str); 3] =
@@ -24,6 +20,10 @@ pub struct Surroundings<'a> {
     pub dns: &'a [String],
     /// The address of the default network's bridge, where there is one by now.
     pub host_gateway: Option<Ipv4Addr>,
+    /// Whether its monitor answers names.
+    pub has_names: bool,
+    /// The folder of the container whose network it shares.
+    pub joined: Option<PathBuf>,
 }
 
 /// Writes all three into the container's folder. Nothing is synced: they are written anew at each start.
@@ -31,14 +31,38 @@ pub struct Surroundings<'a> {
 /// # Errors
 /// `InvalidParameter` for `host-gateway` where there is no bridge; those of the file system.
 pub fn write(record: &Record, sandbox: &SandboxPlan, dir: &Path, around: &Surroundings<'_>) -> Result<()> {
+    if let Some(other) = &around.joined {
+        put(dir, "hostname", &format!("{}\n", record.hostname()))?;
+        return ["hosts", "resolv.conf"].iter().try_for_each(|name| copy(other, dir, name));
+    }
     let own_network = matches!(sandbox, SandboxPlan::Own { .. });
     let host_file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let extra = extra_hosts(record, around.host_gateway)?;
     let hosts = if own_network { hosts(record, sandbox, &extra) } else { host_file("/etc/hosts") + &extra };
-    let resolv = resolv_conf(record, &host_resolv_conf(), around.dns, own_network);
+    let resolv = resolv::text(record, around.dns, asks(sandbox, around.has_names));
     put(dir, "hostname", &format!("{}\n", record.hostname()))?;
     put(dir, "hosts", &hosts)?;
     put(dir, "resolv.conf", &resolv)
+}
+
+/// Writes `resolv.conf` of a container that runs anew: it came to its first network with names.
+pub fn renew_resolv_conf(record: &Record, sandbox: &SandboxPlan, dir: &Path, dns: &[String]) -> Result<()> {
+    put(dir, "resolv.conf", &resolv::text(record, dns, asks(sandbox, true)))
+}
+
+fn asks(sandbox: &SandboxPlan, has_names: bool) -> Asks {
+    match sandbox {
+        _ if has_names => Asks::ItsMonitor,
+        SandboxPlan::Own { endpoints, .. } => Asks::Outside { ipv6: endpoints.iter().any(|e| e.ipv6.is_some()) },
+        _ => Asks::HostsServers,
+    }
+}
+
+/// Takes a file over from another container's folder.
+fn copy(from: &Path, to: &Path, name: &str) -> Result<()> {
+    let path = from.join(name);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    put(to, name, &text)
 }
 
 fn put(dir: &Path, name: &str, text: &str) -> Result<()> {
@@ -120,60 +144,4 @@ fn extra_hosts(record: &Record, host_gateway: Option<Ipv4Addr>) -> Result<String
 fn put_line(text: &mut String, address: &str, names: &str) {
     // Writing to a string cannot fail.
     let _infallible = writeln!(text, "{address}\t{names}");
-}
-
-fn host_resolv_conf() -> String {
-    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let behind_resolved = servers(&text).collect::<Vec<_>>() == ["127.0.0.53"];
-    if behind_resolved { std::fs::read_to_string(RESOLVED_UPSTREAMS).unwrap_or(text) } else { text }
-}
-
-fn resolv_conf(record: &Record, host: &str, engine_dns: &[String], own_network: bool) -> String {
-    let wanted = &record.host_config;
-    let own_dns = wanted.dns.iter().chain(engine_dns.iter().filter(|_| wanted.dns.is_empty()));
-    let mut name_servers: Vec<String> = own_dns.cloned().collect();
-    if name_servers.is_empty() {
-        name_servers = servers(host).filter(|server| !own_network || is_reachable(server)).map(str::to_owned).collect();
-    }
-    if name_servers.is_empty() && own_network {
-        name_servers = FALLBACK_SERVERS.map(str::to_owned).to_vec();
-    }
-    let search = pick(&wanted.dns_search, host, "search");
-    let options = pick(&wanted.dns_options, host, "options");
-    let mut text = String::from("# Written by wharf at each start of the container.\n");
-    for server in name_servers {
-        text.push_str(&format!("nameserver {server}\n"));
-    }
-    for (keyword, words) in [("search", search), ("options", options)] {
-        if !words.is_empty() && words != ["."] {
-            text.push_str(&format!("{keyword} {}\n", words.join(" ")));
-        }
-    }
-    text
-}
-
-/// What the person asked for, or else what the host has.
-fn pick(own: &[String], host: &str, keyword: &str) -> Vec<String> {
-    if !own.is_empty() {
-        return own.to_vec();
-    }
-    let mut lines =
-        host.lines().filter_map(|line| line.trim().strip_prefix(keyword)).filter(|rest| rest.starts_with([' ', '\t']));
-    lines.next_back().map(|rest| rest.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
-}
-
-fn servers(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver"))
-        .filter_map(|rest| rest.split_whitespace().next())
-}
-
-/// Whether a container with a network of its own can ask this server: not one on the host's loopback, nor an IPv6 one
-/// as long as containers have no IPv6 address.
-fn is_reachable(server: &str) -> bool {
-    match server.split('%').next().unwrap_or(server).parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => !address.is_loopback() && address != Ipv4Addr::UNSPECIFIED,
-        Ok(IpAddr::V6(address)) => address.to_ipv4_mapped().is_some() && address != Ipv6Addr::LOCALHOST,
-        Err(_) => false,
-    }
 }

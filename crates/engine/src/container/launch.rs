@@ -19,6 +19,7 @@ pub async fn plan(services: &Services, record: &Record) -> Result<SandboxPlan> {
         return services.directory.namespace_of(&id, "net").map(SandboxPlan::Join);
     }
     let wanted = networking::wanted(&services.networks, record)?;
+    services.networks.call(record.id, &record.name);
     let ports = record.port_requests()?;
     let sysctls = record.network_sysctls();
     services.networks.plan(record.id, &wanted, &ports, sysctls).await
@@ -51,7 +52,13 @@ pub async fn start(
     let run_dir = services.config.monitor_dir(record.id);
     let container_dir = services.config.container_dir(record.id);
     let host_gateway = services.networks.find("bridge").ok().and_then(|bridge| bridge.gateway4());
-    let around = files::Surroundings { dns: &services.config.dns, host_gateway };
+    let names = networking::names_plan(services, record, &sandbox);
+    let around = files::Surroundings {
+        dns: &services.config.dns,
+        host_gateway,
+        has_names: names.is_some(),
+        joined: joined(services, record),
+    };
     // Some small files and a process: sending that to another thread would take longer than doing it.
     let newborn = tokio::task::block_in_place(|| {
         files::write(record, &sandbox, &container_dir, &around)?;
@@ -61,7 +68,7 @@ pub async fn start(
     // A monitor that is told nothing ends with its connection.
     intent.await?;
     let places = acquire_volumes(services, record).await?;
-    let spec = spec::build(services, places.as_ref().unwrap_or(record), sandbox)?;
+    let spec = spec::build(services, places.as_ref().unwrap_or(record), sandbox, names)?;
     let monitor = newborn.pid();
     let (started, handle, events) = newborn.start(&run_dir, &spec, clients).await?;
     services.monitors.refill(false);
@@ -88,6 +95,12 @@ async fn acquire_volumes(services: &Services, record: &Record) -> Result<Option<
         }
     }
     Ok(Some(record))
+}
+
+/// The folder of the container whose network it shares.
+fn joined(services: &Services, record: &Record) -> Option<std::path::PathBuf> {
+    let NetworkMode::Container(id) = record.network_mode() else { return None };
+    services.directory.find(&id).ok().map(|entry| services.config.container_dir(entry.id))
 }
 
 /// Freezes or thaws a container's processes.

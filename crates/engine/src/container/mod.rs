@@ -21,8 +21,10 @@ mod merge;
 mod mounts;
 mod networking;
 mod owner;
+mod publish;
 mod record;
 mod request;
+mod resolv;
 mod restart;
 pub(crate) mod rows;
 pub(crate) mod sandbox;
@@ -63,6 +65,7 @@ pub use view::ListOptions;
 
 pub(crate) use directory::{Directory, Entry};
 pub(crate) use health::starting as starting_health;
+pub(crate) use networking::names_on;
 pub(crate) use owner::{Live, connect_monitor};
 pub(crate) use request::Request;
 pub(crate) use teardown::{cut_off, find_exit, lost, sweep};
@@ -237,6 +240,8 @@ impl Containers {
         self.directory.free_name(if result.is_ok() { &old } else { &new });
         result?;
         let record = entry.now().record;
+        let names = |network: &crate::network::Network| names_on(&record, network);
+        self.services.networks.rename(record.id, &record.name, &names)?;
         let attributes = record.event_attributes().into_iter().chain([("oldName".to_owned(), format!("/{old}"))]);
         self.services.events.publish("container", "rename", &record.id.to_string(), attributes);
         Ok(())
@@ -246,8 +251,12 @@ impl Containers {
     pub async fn update(&self, name: &str, request: UpdateRequest) -> Result<UpdateResponse> {
         let entry = self.directory.find(name)?;
         let changes = limits::resources(&request.resources)?;
-        let edit = move |record: &Record| Ok(create::updated(record, &request));
+        let ports = publish::PortChange::of(&request)?;
+        if let Some(ports) = ports {
+            entry.ask(|reply| Request::Ports(Box::new(ports), reply)).await?;
+        }
         entry.ask(|reply| Request::Limit(Box::new(changes), reply)).await?;
+        let edit = move |record: &Record| Ok(create::updated(record, &request));
         entry.ask(|reply| Request::Edit(Box::new(edit), reply)).await?;
         let record = entry.now().record;
         self.services.events.publish("container", "update", &record.id.to_string(), record.event_attributes());

@@ -5,12 +5,14 @@
 
 use wharf_api::network::{ConnectRequest, DisconnectRequest, EndpointSettings, NetworkingConfig};
 use wharf_monitor::handle::Handle;
+use wharf_monitor::protocol::NamesPlan;
 use wharf_network::plan::{EndpointPlan, SandboxPlan};
 use wharf_types::{Error, Id, Kind, Result};
 
 use super::record::{NetworkMode, Record};
-use super::{Containers, Request};
+use super::{Containers, Request, resolv};
 use crate::network::{Driver, Network, Networks, Wanted, Wishes};
+use crate::services::Services;
 
 impl Containers {
     /// Connects a container to a network, whether it runs or not.
@@ -54,9 +56,48 @@ pub fn wanted(networks: &Networks, record: &Record) -> Result<Vec<Wanted>> {
         if settings.mac_address.is_empty() && record.is_mode(name) {
             settings.mac_address.clone_from(&record.config.mac_address);
         }
-        Wanted::new(networks.find(name)?, &settings)
+        let wanted = Wanted::new(networks.find(name)?, &settings)?;
+        Ok(Wanted { names: names_on(record, &wanted.network), ..wanted })
     });
     named.collect()
+}
+
+/// The names of a container on a network; none where names are not looked up.
+pub fn names_on(record: &Record, network: &Network) -> Vec<String> {
+    let nothing = EndpointSettings::default();
+    let settings = record.networks().find(|(name, _)| *name == network.name).and_then(|(_, settings)| settings);
+    if network.is_predefined() { Vec::new() } else { dns_names(record, settings.unwrap_or(&nothing)) }
+}
+
+/// What the name server inside a container knows; `None` where all of its networks are without names.
+pub fn names_plan(services: &Services, record: &Record, sandbox: &SandboxPlan) -> Option<NamesPlan> {
+    let find = |endpoint: &EndpointPlan| services.networks.find(&endpoint.network).ok();
+    let networks: Vec<Network> = sandbox.endpoints().iter().filter_map(find).collect();
+    let with_names: Vec<&Network> = networks.iter().filter(|network| !network.is_predefined()).collect();
+    if with_names.is_empty() {
+        return None;
+    }
+    let is_shut_in = networks.iter().all(|network| network.internal);
+    let servers = if is_shut_in { Vec::new() } else { resolv::upstreams(record, &services.config.dns) };
+    Some(NamesPlan {
+        networks: with_names.iter().map(|network| services.networks.names_file(network.id)).collect(),
+        aliases: links(services, record),
+        servers,
+    })
+}
+
+/// Names that `--link` gives to other containers for this one alone, each with the other's own name.
+fn links(services: &Services, record: &Record) -> Vec<(String, String)> {
+    let of_networks = record.networks().filter_map(|(_, settings)| settings).flat_map(|settings| settings.links.iter());
+    let named = |link: &String| {
+        let (target, alias) = link.split_once(':').unwrap_or((link, link));
+        let target =
+            services.directory.find(target).map_or_else(|_| target.to_owned(), |e| e.now().record.name.clone());
+        // Docker's own form is /TARGET:/CONTAINER/ALIAS.
+        let alias = alias.rsplit('/').next().unwrap_or(alias);
+        (alias.to_owned(), target)
+    };
+    record.host_config.links.iter().chain(of_networks).map(named).collect()
 }
 
 /// Checks what a create says about networks and writes it down by the networks' names.

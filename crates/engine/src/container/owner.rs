@@ -15,10 +15,11 @@ use tokio::time::Instant;
 use wharf_api::network::EndpointSettings;
 use wharf_monitor::handle::{Events as MonitorEvents, Handle};
 use wharf_monitor::protocol::{Event, Streams};
-use wharf_network::plan::{EndpointPlan, SandboxPlan};
+use wharf_network::plan::{EndpointPlan, PortPlan, SandboxPlan};
 use wharf_runtime::spec::Resources;
 use wharf_types::{Error, Kind, Result};
 
+use super::publish::{self, PortChange};
 use super::record::Record;
 use super::request::{Edit, ExecRequest, Request};
 use super::restart::Restart;
@@ -60,6 +61,8 @@ struct Run {
     sandbox: SandboxPlan,
     /// Whether the monitor reported the end and had nothing to complain about: it clears up by itself then.
     tidy: bool,
+    /// How often the firewall had been restored when it began.
+    restored: u64,
 }
 
 /// A connection to a monitor that runs.
@@ -83,7 +86,8 @@ impl Owner {
     ) -> Self {
         let restart = Restart::new(&snapshot.borrow().record, snapshot.borrow().restarts);
         let sandbox = snapshot.borrow().state.sandbox().cloned();
-        let run = sandbox.map(|sandbox| Run { monitor, sandbox, tidy: false });
+        let restored = services.networks.restored();
+        let run = sandbox.map(|sandbox| Run { monitor, sandbox, tidy: false, restored });
         Self {
             services,
             snapshot,
@@ -125,6 +129,7 @@ impl Owner {
             Request::Resize { exec, size, reply } => answer(reply, self.resize(exec, size).await),
             Request::Edit(edit, reply) => answer(reply, self.edit(edit).await),
             Request::Limit(resources, reply) => answer(reply, self.limit(*resources).await),
+            Request::Ports(change, reply) => answer(reply, self.change_ports(&change).await),
             Request::Connect(wanted, reply) => answer(reply, self.connect(*wanted).await),
             Request::Disconnect(network, reply) => answer(reply, self.disconnect(&network).await),
             Request::Remove { volumes, reply } => answer(reply, self.remove(volumes).await),
@@ -184,7 +189,8 @@ impl Owner {
     async fn launch(&mut self) -> Result<()> {
         let record = self.record();
         let sandbox = launch::plan(&self.services, &record).await?;
-        self.run = Some(Run { monitor: None, sandbox: sandbox.clone(), tidy: false });
+        let restored = self.services.networks.restored();
+        self.run = Some(Run { monitor: None, sandbox: sandbox.clone(), tidy: false, restored });
         self.publish(State::Starting { sandbox: sandbox.clone() }, |_| ());
         let intent = self.save_state(Durability::Crash);
         let clients = std::mem::take(&mut self.waiting_clients);
@@ -341,9 +347,10 @@ impl Owner {
         if self.state().is_live() { launch::limit(&self.services, &self.record(), resources).await } else { Ok(()) }
     }
 
-    async fn connect(&mut self, (wanted, settings): (Wanted, EndpointSettings)) -> Result<()> {
+    async fn connect(&mut self, (mut wanted, settings): (Wanted, EndpointSettings)) -> Result<()> {
         let before = self.record();
         let after = networking::connected(&before, &wanted, settings)?;
+        wanted.names = networking::names_on(&after, &wanted.network);
         let Some(running) = self.state().running().cloned() else { return self.edit(Box::new(|_| Ok(after))).await };
         let networks = self.services.networks.clone();
         let present = running.sandbox.endpoints();
@@ -374,6 +381,25 @@ impl Owner {
         Ok(())
     }
 
+    async fn change_ports(&mut self, change: &PortChange) -> Result<()> {
+        let before = self.record();
+        let running = self.state().running().cloned();
+        let plan = running.as_ref().map_or(SandboxPlan::Host, |running| running.sandbox.clone());
+        let published = if let SandboxPlan::Own { ports, .. } = &plan { ports.as_slice() } else { &[] };
+        let after = change.apply(&before, published)?;
+        let Some(running) = running else { return self.edit(Box::new(|_| Ok(after))).await };
+        let networks = self.services.networks.clone();
+        let gone = change.gone(&plan);
+        let new = networks.exchange_ports(before.id, plan.endpoints(), &gone, &change.wanted)?;
+        let sandbox = publish::with_ports(&plan, &gone, &new);
+        let order = Change::Ports(new.clone(), gone.clone());
+        let changed = self.change_network(after, Running { sandbox, ..running }, order).await;
+        if changed.is_err() {
+            networks.exchange_ports_back(before.id, &gone, &new);
+        }
+        changed
+    }
+
     /// Writes down what is to be, has the monitor do it, and takes it back if that fails.
     async fn change_network(&mut self, record: Record, running: Running, change: Change) -> Result<()> {
         let (record_before, state_before) = (self.record(), self.state());
@@ -391,7 +417,20 @@ impl Owner {
         tokio::task::block_in_place(|| match &change {
             Change::Connect(endpoint, _) => files::add_host(&self.record(), endpoint, &dir),
             Change::Disconnect(endpoint) => files::remove_host(endpoint, &dir),
-        })
+            Change::Ports(..) => Ok(()),
+        })?;
+        if matches!(change, Change::Ports(..)) { Ok(()) } else { self.tell_names().await }
+    }
+
+    /// Tells the monitor which networks' names it is to answer from now on.
+    async fn tell_names(&self) -> Result<()> {
+        let (record, state) = (self.record(), self.state());
+        let Some(sandbox) = state.sandbox() else { return Ok(()) };
+        let Some(names) = networking::names_plan(&self.services, &record, sandbox) else { return Ok(()) };
+        let dir = self.services.config.container_dir(record.id);
+        let dns = &self.services.config.dns;
+        self.live()?.handle.change_names(names).await?;
+        tokio::task::block_in_place(|| files::renew_resolv_conf(&record, sandbox, &dir, dns))
     }
 
     fn set_network(&mut self, record: Arc<Record>, state: State) {
@@ -519,6 +558,8 @@ impl Owner {
 enum Change {
     Connect(EndpointPlan, usize),
     Disconnect(EndpointPlan),
+    /// Ports to publish, and ports to take back.
+    Ports(Vec<PortPlan>, Vec<PortPlan>),
 }
 
 impl Change {
@@ -526,6 +567,7 @@ impl Change {
         match self {
             Change::Connect(endpoint, position) => monitor.connect_network(endpoint.clone(), *position).await,
             Change::Disconnect(endpoint) => monitor.disconnect_network(&endpoint.id).await,
+            Change::Ports(new, gone) => monitor.change_ports(new.clone(), gone.clone()).await,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! What was asked for when a container was created, with everything resolved that later changes must not touch.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use wharf_api::container::{Config, HostConfig, MountType, NetworkingConfig, RestartPolicyName};
 use wharf_api::network::EndpointSettings;
-use wharf_api::port::{PortBinding, Protocol as ApiProtocol};
+use wharf_api::port::{Port, PortBinding, PortMap, Protocol as ApiProtocol};
 use wharf_network::plan::Protocol;
 use wharf_types::{Digest, Error, Id, Result};
 
@@ -203,19 +203,12 @@ impl Record {
     /// # Errors
     /// `InvalidParameter` for an address or port that is none.
     pub fn port_requests(&self) -> Result<Vec<PortRequest>> {
-        let mut requests = Vec::new();
-        for (port, bindings) in &self.host_config.port_bindings {
-            for binding in bindings {
-                let (host_ip, host_ports) = parse_binding(binding)?;
-                let protocol = protocol(port.protocol);
-                requests.push(PortRequest { host_ip, host_ports, container_port: port.number, protocol });
-            }
-        }
+        let mut requests = port_requests(&self.host_config.port_bindings)?;
         if self.host_config.publish_all_ports {
             for port in self.config.exposed_ports.keys() {
                 if !self.host_config.port_bindings.contains_key(port) {
-                    let (host_ip, protocol) = (Ipv4Addr::UNSPECIFIED.into(), protocol(port.protocol));
-                    requests.push(PortRequest { host_ip, host_ports: None, container_port: port.number, protocol });
+                    let (container_port, protocol) = (port.number, protocol(port.protocol));
+                    requests.push(PortRequest { host_ip: None, host_ports: None, container_port, protocol });
                 }
             }
         }
@@ -243,8 +236,21 @@ impl Record {
     }
 }
 
+/// The ports that the API's words ask for.
+///
+/// # Errors
+/// As [`Record::port_requests`].
+pub fn port_requests(bindings: &PortMap) -> Result<Vec<PortRequest>> {
+    let one = |port: &Port, binding: &PortBinding| {
+        let (host_ip, host_ports) = parse_binding(binding)?;
+        let (container_port, protocol) = (port.number, protocol(port.protocol));
+        Ok(PortRequest { host_ip, host_ports, container_port, protocol })
+    };
+    bindings.iter().flat_map(|(port, all)| all.iter().map(move |binding| one(port, binding))).collect()
+}
+
 /// Docker's protocol as the network's.
-fn protocol(protocol: ApiProtocol) -> Protocol {
+pub fn protocol(protocol: ApiProtocol) -> Protocol {
     match protocol {
         ApiProtocol::Tcp => Protocol::Tcp,
         ApiProtocol::Udp => Protocol::Udp,
@@ -252,10 +258,13 @@ fn protocol(protocol: ApiProtocol) -> Protocol {
     }
 }
 
-fn parse_binding(binding: &PortBinding) -> Result<(IpAddr, Option<(u16, u16)>)> {
+/// Host address and ports; nothing where the person left the choice to the engine.
+type Binding = (Option<IpAddr>, Option<(u16, u16)>);
+
+fn parse_binding(binding: &PortBinding) -> Result<Binding> {
     let host_ip = match binding.host_ip.as_str() {
-        "" => Ipv4Addr::UNSPECIFIED.into(),
-        text => text.parse().map_err(|_| Error::invalid(format!("invalid IP address in port mapping: {text}")))?,
+        "" => None,
+        text => Some(text.parse().map_err(|_| Error::invalid(format!("invalid IP address in port mapping: {text}")))?),
     };
     let number = |text: &str| {
         let parsed = text.parse::<u16>();
@@ -284,9 +293,9 @@ mod tests {
 
     #[test]
     fn bindings_are_read_in_every_form() {
-        let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-        assert_eq!(parse_binding(&binding("", "")).unwrap(), (any, None));
-        assert_eq!(parse_binding(&binding("", "80")).unwrap(), (any, Some((80, 80))));
+        assert_eq!(parse_binding(&binding("", "")).unwrap(), (None, None));
+        assert_eq!(parse_binding(&binding("", "80")).unwrap(), (None, Some((80, 80))));
+        assert_eq!(parse_binding(&binding("::1", "80")).unwrap().0, "::1".parse().ok());
         assert_eq!(parse_binding(&binding("127.0.0.1", "80-82")).unwrap().1, Some((80, 82)));
         for (ip, port) in [("x", "80"), ("", "x"), ("", "70000"), ("", "82-80"), ("", "-")] {
             assert!(parse_binding(&binding(ip, port)).is_err(), "{ip} {port}");

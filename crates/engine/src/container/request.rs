@@ -8,6 +8,7 @@ use wharf_monitor::protocol::Streams;
 use wharf_runtime::spec::{Process, Resources};
 use wharf_types::Result;
 
+use super::publish::PortChange;
 use super::record::Record;
 use crate::network::{Network, Wanted};
 
@@ -48,6 +49,8 @@ pub enum Request {
     Edit(Edit, oneshot::Sender<Result<()>>),
     /// Change the limits of the cgroup, if there is one.
     Limit(Box<Resources>, oneshot::Sender<Result<()>>),
+    /// Publish further ports and take others back.
+    Ports(Box<PortChange>, oneshot::Sender<Result<()>>),
     /// Connect it to one more network.
     Connect(Box<(Wanted, EndpointSettings)>, oneshot::Sender<Result<()>>),
     /// Disconnect it from a network.

@@ -112,7 +112,7 @@ impl Guard {
         let run_dir = services.config.monitor_dir(record.id);
         let dir = services.config.container_dir(record.id);
         let host_gateway = services.networks.find("bridge").ok().and_then(|bridge| bridge.gateway4());
-        let around = files::Surroundings { dns: &services.config.dns, host_gateway };
+        let around = files::Surroundings { dns: &services.config.dns, host_gateway, has_names: false, joined: None };
         let (newborn, spec) = tokio::task::block_in_place(|| {
             files::write(record, &self.sandbox, &dir, &around)?;
             launch::make_fresh(&run_dir)?;
@@ -126,7 +126,7 @@ impl Guard {
     }
 
     fn spec(&self, command: &Command, run_dir: &Path) -> Result<MonitorSpec> {
-        let mut spec = spec::build(&self.services, &self.record, self.sandbox.clone())?;
+        let mut spec = spec::build(&self.services, &self.record, self.sandbox.clone(), None)?;
         spec.log = LogPlan::None;
         let process = &mut spec.container.process;
         process.argv.clone_from(&command.argv);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use wharf_api::container::{HostConfig, MountType};
-use wharf_monitor::protocol::MonitorSpec;
+use wharf_monitor::protocol::{MonitorSpec, NamesPlan};
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::spec::{
     Cgroup, ContainerSpec, Mount, MountSource, Namespace, Namespaces, Process, Propagation, RootFs,
@@ -25,7 +25,12 @@ const TMPFS_OPTIONS: [&str; 3] = ["noexec", "nosuid", "nodev"];
 const DEFAULT_SHM: u64 = 64 << 20;
 
 /// The monitor's orders for one run of a container.
-pub fn build(services: &Services, record: &Record, sandbox: SandboxPlan) -> Result<MonitorSpec> {
+pub fn build(
+    services: &Services,
+    record: &Record,
+    sandbox: SandboxPlan,
+    names: Option<NamesPlan>,
+) -> Result<MonitorSpec> {
     let host = &record.host_config;
     let security = Security::of(host)?;
     let snapshot = services.images.snapshots().get(&record.id);
@@ -60,7 +65,7 @@ pub fn build(services: &Services, record: &Record, sandbox: SandboxPlan) -> Resu
         open_stdin: record.config.open_stdin,
         stdin_once: record.config.stdin_once,
         health: health::plan(record)?,
-        names: None,
+        names,
     })
 }
 

@@ -8,6 +8,7 @@ use wharf_network::{bridge_mac, endpoint_mac};
 use wharf_types::{Error, Id, Result};
 
 use super::options::Settings;
+use super::ports::Ways;
 use super::record::{Driver, Network};
 use super::space::Space;
 use super::wishes::{Wanted, Wishes};
@@ -39,7 +40,9 @@ impl Networks {
             }
         }
         let endpoints = self.give_all(container, wanted)?;
-        let ports = self.hold_ports(container, &endpoints, ports).inspect_err(|_| self.release(container))?;
+        let named = self.enter_all(container, wanted, &endpoints);
+        let ports = named.and_then(|()| self.hold_ports(container, &endpoints, ports));
+        let ports = ports.inspect_err(|_| self.release(container))?;
         self.tell_of(container, "connect", wanted.iter().map(|wanted| wanted.network.id));
         Ok(SandboxPlan::Own { endpoints, ports, table, sysctls })
     }
@@ -50,7 +53,13 @@ impl Networks {
     /// As [`Networks::plan`].
     pub async fn attach(&self, container: Id, wanted: &Wanted, names: &[String]) -> Result<EndpointPlan> {
         self.make_ready(wanted.network.id).await?;
-        self.tables().give(container, wanted, names, self.kernel_prefix())
+        let mut tables = self.tables();
+        let endpoint = tables.give(container, wanted, names, self.kernel_prefix())?;
+        if let Err(error) = tables.enter(container, wanted, &endpoint) {
+            tables.take(container, wanted.network.id);
+            return Err(error);
+        }
+        Ok(endpoint)
     }
 
     /// Takes a container's place on a network back; none is fine.
@@ -58,12 +67,19 @@ impl Networks {
         self.tables().take(container, network);
     }
 
-    /// Takes note of what a container of an earlier engine holds.
-    pub(crate) fn adopt(&self, container: Id, plan: &SandboxPlan) {
-        let SandboxPlan::Own { endpoints, ports, .. } = plan else { return };
+    /// Takes note of what a container of an earlier engine holds. `names_on` tells its names on a network.
+    pub(crate) fn adopt(
+        &self,
+        container: Id,
+        name: &str,
+        plan: &SandboxPlan,
+        names_on: &dyn Fn(&Network) -> Vec<String>,
+    ) {
         let mut tables = self.tables();
+        tables.book.call(container, name);
+        let SandboxPlan::Own { endpoints, ports, .. } = plan else { return };
         for endpoint in endpoints {
-            tables.adopt(container, endpoint);
+            tables.adopt(container, endpoint, names_on);
         }
         tables.ports.adopt(container, ports);
     }
@@ -75,9 +91,77 @@ impl Networks {
             let joined = tables.joined.get(&container).cloned().unwrap_or_default();
             joined.iter().for_each(|network| tables.take(container, *network));
             tables.ports.release(container);
+            tables.book.forget(container);
             joined
         };
         self.tell_of(container, "disconnect", left);
+    }
+
+    /// Nobody finds the container any more; its addresses and ports stay its own.
+    pub(crate) fn silence(&self, container: Id) {
+        let mut tables = self.tables();
+        for network in tables.joined.get(&container).cloned().unwrap_or_default() {
+            tables.erase(container, network);
+        }
+    }
+
+    /// A container has another name. `names_on` tells all its names on a network.
+    pub(crate) fn rename(&self, container: Id, name: &str, names_on: &dyn Fn(&Network) -> Vec<String>) -> Result<()> {
+        let mut tables = self.tables();
+        let tables = &mut *tables;
+        tables.book.call(container, name);
+        let joined = tables.joined.get(&container).into_iter().flatten();
+        for network in joined.filter_map(|id| tables.networks.get(id)) {
+            tables.book.rename(network.id, container, names_on(network))?;
+        }
+        Ok(())
+    }
+
+    /// The file with the names of a network.
+    pub(crate) fn names_file(&self, network: Id) -> std::path::PathBuf {
+        self.tables().book.path(network)
+    }
+
+    /// Takes note of a container's name, for sentences about it.
+    pub(crate) fn call(&self, container: Id, name: &str) {
+        self.tables().book.call(container, name);
+    }
+
+    fn enter_all(&self, container: Id, wanted: &[Wanted], endpoints: &[EndpointPlan]) -> Result<()> {
+        let mut tables = self.tables();
+        for wanted in wanted {
+            let id = wanted.network.id.to_string();
+            if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.network == id) {
+                tables.enter(container, wanted, endpoint)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds further ports for a container that runs, and gives others back.
+    ///
+    /// # Errors
+    /// As [`Networks::plan`]; then everything is held as before.
+    pub(crate) fn exchange_ports(
+        &self,
+        container: Id,
+        endpoints: &[EndpointPlan],
+        gone: &[PortPlan],
+        wanted: &[PortRequest],
+    ) -> Result<Vec<PortPlan>> {
+        self.tables().ports.give_back(container, gone);
+        let held = self.hold_ports(container, endpoints, wanted);
+        if held.is_err() {
+            self.tables().ports.adopt(container, gone);
+        }
+        held
+    }
+
+    /// Undoes [`Networks::exchange_ports`].
+    pub(crate) fn exchange_ports_back(&self, container: Id, gone: &[PortPlan], new: &[PortPlan]) {
+        let mut tables = self.tables();
+        tables.ports.give_back(container, new);
+        tables.ports.adopt(container, gone);
     }
 
     /// Tells everyone that a container came to networks or left them.
@@ -109,11 +193,17 @@ impl Networks {
     }
 
     fn hold_ports(&self, container: Id, endpoints: &[EndpointPlan], wanted: &[PortRequest]) -> Result<Vec<PortPlan>> {
-        let way_in = |endpoint: &&EndpointPlan| endpoint.link == Link::Veth && endpoint.gateway4.is_some();
-        let Some((address, _)) = endpoints.iter().find(way_in).and_then(|endpoint| endpoint.ipv4) else {
-            return Ok(Vec::new());
+        let bridged = || endpoints.iter().filter(|endpoint| endpoint.link == Link::Veth);
+        let ways = Ways {
+            ipv4: bridged().find(|endpoint| endpoint.gateway4.is_some()).and_then(|endpoint| Some(endpoint.ipv4?.0)),
+            ipv6: bridged().find(|endpoint| endpoint.gateway6.is_some()).and_then(|endpoint| Some(endpoint.ipv6?.0)),
         };
-        self.tables().ports.hold(container, address.into(), wanted)
+        if ways == Ways::default() {
+            return Ok(Vec::new());
+        }
+        let mut tables = self.tables();
+        let Tables { ports, book, .. } = &mut *tables;
+        ports.hold(container, ways, wanted, &|id| book.name(id))
     }
 }
 
@@ -139,7 +229,24 @@ impl Tables {
         Ok(endpoint)
     }
 
+    /// Makes a container known under its names on a network.
+    fn enter(&mut self, container: Id, wanted: &Wanted, endpoint: &EndpointPlan) -> Result<()> {
+        if wanted.names.is_empty() {
+            return Ok(());
+        }
+        let Network { id, name, .. } = &wanted.network;
+        self.book.enter(*id, name, container, wanted.names.clone(), addresses(endpoint).collect());
+        self.book.write(*id)
+    }
+
+    fn erase(&mut self, container: Id, network: Id) {
+        if let Err(error) = self.book.leave(network, container) {
+            tracing::warn!(%container, problem = %error.chain(), "its names are still known");
+        }
+    }
+
     fn take(&mut self, container: Id, network: Id) {
+        self.erase(container, network);
         let endpoint = self.endpoints.get_mut(&network).and_then(|on| on.remove(&container));
         if let (Some(endpoint), Some(space)) = (endpoint, self.spaces.get_mut(&network)) {
             addresses(&endpoint).for_each(|address| space.release(address));
@@ -152,11 +259,17 @@ impl Tables {
         }
     }
 
-    fn adopt(&mut self, container: Id, endpoint: &EndpointPlan) {
+    fn adopt(&mut self, container: Id, endpoint: &EndpointPlan, names_on: &dyn Fn(&Network) -> Vec<String>) {
         let named = endpoint.network.parse::<Id>().ok();
         // A plan of an engine that knew one network names none: its bridge tells.
         let behind = || self.networks.values().find(|network| network.bridge.as_ref() == Some(&endpoint.bridge));
         let Some(network) = named.or_else(|| behind().map(|network| network.id)) else { return };
+        if let Some(known) = self.networks.get(&network) {
+            let names = names_on(known);
+            if !names.is_empty() {
+                self.book.enter(network, &known.name, container, names, addresses(endpoint).collect());
+            }
+        }
         let Some(space) = self.spaces.get_mut(&network) else { return };
         for address in addresses(endpoint) {
             // It is in use, whatever the allocator thinks of it.
@@ -269,13 +382,13 @@ mod tests {
     }
 
     fn tables(networks: &[&Network]) -> Tables {
-        let mut tables = Tables::default();
+        let mut tables = Tables::new(&crate::Config::new("/nowhere", "/nowhere"));
         networks.iter().for_each(|network| tables.insert((*network).clone()).unwrap());
         tables
     }
 
     fn wanted(network: &Network) -> Wanted {
-        Wanted { network: network.clone(), wishes: Wishes::default() }
+        Wanted { network: network.clone(), wishes: Wishes::default(), names: Vec::new() }
     }
 
     #[test]
@@ -292,7 +405,7 @@ mod tests {
         assert!(!tables.is_in_use(one.id) && tables.is_in_use(two.id));
         let other = names::fresh_id();
         let ip = Wishes { ipv4: Some([10, 0, 0, 2].into()), ..Wishes::default() };
-        let again = Wanted { network: one.clone(), wishes: ip };
+        let again = Wanted { network: one.clone(), wishes: ip, names: Vec::new() };
         tables.give(other, &again, &[], "abcd").unwrap();
         assert_eq!(tables.give(container, &again, &[], "abcd").unwrap_err().to_string(), "Address already in use");
         assert!(!tables.joined[&container].contains(&one.id));
@@ -306,7 +419,7 @@ mod tests {
         let mut plans: Vec<EndpointPlan> =
             ids.iter().map(|id| tables.give(*id, &wanted(&one), &[], "abcd").unwrap()).collect();
         let mut next = self::tables(&[&one]);
-        ids.iter().zip(&plans).for_each(|(id, plan)| next.adopt(*id, plan));
+        ids.iter().zip(&plans).for_each(|(id, plan)| next.adopt(*id, plan, &|_| Vec::new()));
         plans.push(next.give(names::fresh_id(), &wanted(&one), &[], "abcd").unwrap());
         let different: std::collections::HashSet<_> = plans.iter().map(|plan| plan.ipv4).collect();
         assert_eq!(different.len(), 501);

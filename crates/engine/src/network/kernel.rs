@@ -1,11 +1,12 @@
 //! Bringing about in the kernel what the rows say: bridges, parents, the firewall.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use wharf_network::plan::PortPlan;
 use wharf_network::{
-    Bridge, BridgeConfig, Firewall, NetworkRules, Subnet, ensure_lone_parent, ensure_parent, link_exists, noted_links,
-    remove_link, remove_noted, uplink_mtu, used_subnets,
+    Bridge, BridgeConfig, Firewall, Guard, NetworkRules, Subnet, ensure_lone_parent, ensure_parent, forward_drops,
+    link_exists, noted_links, remove_link, remove_noted, uplink_mtu, used_subnets,
 };
 use wharf_types::{Error, Id, Kind, Result};
 
@@ -22,7 +23,9 @@ const LONE_PEER: &str = "we";
 /// What the kernel is known to have.
 #[derive(Default)]
 pub struct Ready {
-    firewall: Option<Firewall>,
+    pub(super) firewall: Option<Firewall>,
+    /// What holds while somebody has flushed the firewall.
+    pub(super) guard: Option<Arc<Guard>>,
     /// Set at the engine's end: nothing is made any more.
     closed: bool,
 }
@@ -151,26 +154,31 @@ impl Networks {
     /// Makes the firewall know the network.
     async fn protect(&self, ready: &mut Ready, network: &Network) -> Result<String> {
         let rules = self.rules(network)?;
-        let known = ready.firewall.clone();
+        let (known, guard) = (ready.firewall.clone(), ready.guard.clone());
         let engine_id = self.inner.engine_id.clone();
-        let all = match known {
-            Some(_) => vec![rules],
-            None => self.ready_rules()?.into_iter().chain([rules]).collect(),
-        };
-        let firewall = crate::blocking(move || match known {
-            Some(firewall) if firewall.exists()? => {
-                all.iter().try_for_each(|rules| firewall.add_network(rules)).map(|()| firewall)
+        let all: Vec<NetworkRules> = self.ready_rules()?.into_iter().chain([rules.clone()]).collect();
+        let (firewall, guard) = crate::blocking(move || {
+            let guard = match guard {
+                Some(guard) => guard,
+                None => Arc::new(Guard::open(&engine_id)?),
+            };
+            guard.ensure(&all)?;
+            match known {
+                Some(firewall) if firewall.exists()? => firewall.add_network(&rules).map(|()| (firewall, guard)),
+                _ => Ok((Firewall::ensure(&engine_id, &all)?, guard)),
             }
-            _ => Firewall::ensure(&engine_id, &all),
         })
         .await?;
         let table = firewall.table().to_owned();
-        ready.firewall = Some(firewall);
+        if ready.firewall.replace(firewall).is_none() {
+            warn_of_others();
+        }
+        ready.guard = Some(guard);
         Ok(table)
     }
 
     /// The rules of all networks that are ready.
-    fn ready_rules(&self) -> Result<Vec<NetworkRules>> {
+    pub(super) fn ready_rules(&self) -> Result<Vec<NetworkRules>> {
         let tables = self.tables();
         let networks = tables.ready.iter().filter_map(|id| tables.networks.get(id));
         networks.filter(|network| network.driver == Driver::Bridge).map(|network| self.rules(network)).collect()
@@ -220,6 +228,7 @@ impl Networks {
         for network in used {
             self.make_ready(network).await?;
         }
+        self.tables().book.write_all()?;
         let firewall = self.inner.ready.lock().await.firewall.clone();
         match firewall {
             Some(firewall) => crate::blocking(move || firewall.reconcile(&ports)).await,
@@ -260,6 +269,7 @@ impl Networks {
             forget_kernel(&mut tables);
         }
         (ready.firewall, ready.closed) = (None, last);
+        let (guard, engine_id) = (ready.guard.take(), self.inner.engine_id.clone());
         let table = Firewall::open(Firewall::table_name(&self.inner.engine_id));
         let links: Vec<String> = self.list().iter().filter_map(|network| network.bridge.clone()).collect();
         let (note, prefix) = (self.note(), format!("wh{}", self.kernel_prefix()));
@@ -268,12 +278,29 @@ impl Networks {
                 true => Bridge::remove(link),
                 false => remove_noted(link, &note),
             };
-            let removed = links.iter().map(own).chain([table.remove()]);
+            let guard = guard.map_or_else(|| Guard::open(&engine_id).map(Arc::new), Ok);
+            let guarded = guard.and_then(|guard| guard.remove());
+            let removed = links.iter().map(own).chain([table.remove(), guarded]);
             removed.filter_map(Result::err).collect()
         };
         let problems = crate::blocking(move || Ok(work())).await.unwrap_or_else(|error| vec![error]);
         drop(ready);
         problems
+    }
+}
+
+/// Says which chains of others stop what is forwarded: only the administrator can let containers through there.
+fn warn_of_others() {
+    match forward_drops() {
+        Ok(chains) if !chains.is_empty() => {
+            tracing::warn!(
+                chains = chains.join(", "),
+                "another firewall drops forwarded packets: containers reach nothing outside, and nothing reaches their \
+                 published ports, unless it lets their bridges through"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(error = %error.chain(), "other firewalls cannot be seen"),
     }
 }
 

@@ -7,6 +7,7 @@
 //! [`define`] reads a request, [`life`] makes and removes networks, [`endpoints`] gives containers their places on them,
 //! [`kernel`] brings about in the kernel what the rows say.
 
+mod book;
 mod define;
 mod endpoints;
 mod kernel;
@@ -15,9 +16,11 @@ mod options;
 mod ports;
 mod record;
 mod space;
+mod watch;
 mod wishes;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_network::Subnet;
@@ -28,6 +31,7 @@ use crate::config::Config;
 use crate::event::Events;
 use crate::names;
 use crate::store::{Durability, Store};
+use book::Book;
 use kernel::Ready;
 use ports::PortTable;
 use space::Space;
@@ -55,9 +59,10 @@ struct Inner {
     changing: tokio::sync::Mutex<()>,
     /// Held while bridges and the firewall change.
     ready: tokio::sync::Mutex<Ready>,
+    /// How often somebody else's change of the firewall was undone.
+    restored: AtomicU64,
 }
 
-#[derive(Default)]
 struct Tables {
     networks: HashMap<Id, Network>,
     names: HashMap<String, Id>,
@@ -67,6 +72,7 @@ struct Tables {
     /// The networks that each container is on.
     joined: HashMap<Id, Vec<Id>>,
     ports: PortTable,
+    book: Book,
     /// The firewall's table, while it is known to be there, and the networks that are known to be ready in the kernel.
     table: Option<String>,
     ready: Vec<Id>,
@@ -83,7 +89,7 @@ impl Networks {
                 networks.push(network);
             }
         }
-        let mut tables = Tables::default();
+        let mut tables = Tables::new(config);
         for network in networks {
             tables.insert(network)?;
         }
@@ -95,6 +101,7 @@ impl Networks {
             tables: Mutex::new(tables),
             changing: tokio::sync::Mutex::default(),
             ready: tokio::sync::Mutex::default(),
+            restored: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -178,6 +185,20 @@ impl Networks {
 }
 
 impl Tables {
+    fn new(config: &Config) -> Self {
+        Self {
+            networks: HashMap::new(),
+            names: HashMap::new(),
+            spaces: HashMap::new(),
+            endpoints: HashMap::new(),
+            joined: HashMap::new(),
+            ports: PortTable::default(),
+            book: Book::new(config.names_dir()),
+            table: None,
+            ready: Vec::new(),
+        }
+    }
+
     fn insert(&mut self, network: Network) -> Result<()> {
         self.spaces.insert(network.id, Space::of(&network)?);
         self.names.insert(network.name.clone(), network.id);

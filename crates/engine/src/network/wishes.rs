@@ -38,6 +38,8 @@ pub struct Wanted {
     pub network: Network,
     /// How.
     pub wishes: Wishes,
+    /// Under which names others find it there.
+    pub names: Vec<String>,
 }
 
 impl Wanted {
@@ -52,7 +54,7 @@ impl Wanted {
         }
         let wishes = Wishes::read(settings)?;
         wishes.check(&network)?;
-        Ok(Self { network, wishes })
+        Ok(Self { network, wishes, names: Vec::new() })
     }
 }
 

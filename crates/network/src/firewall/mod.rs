@@ -183,15 +183,18 @@ impl Firewall {
         Ok(ports)
     }
 
+    /// Publishes those of these ports that are missing, and leaves all others alone.
+    pub fn publish_missing(&self, live: &[PortPlan]) -> Result<()> {
+        self.publish(&missing(live, &self.list_published()?))
+    }
+
     /// Makes the published ports exactly these: removes those of containers that are gone and adds those that a flush
     /// of the rule set took. For the start of an engine, before any container is started.
     pub fn reconcile(&self, live: &[PortPlan]) -> Result<()> {
         let present = self.list_published()?;
         let orphans: Vec<PortPlan> = present.iter().filter(|port| !live.contains(port)).cloned().collect();
-        let missing = live.iter().filter(|port| !port.is_relayed() && !present.contains(port)).cloned();
-        let missing: Vec<PortPlan> = missing.collect();
         self.unpublish(&orphans)?;
-        self.publish(&missing)
+        self.publish(&missing(live, &present))
     }
 
     /// Removes the table with all that is in it, the administrator's chain too; a missing one is no error.
@@ -269,6 +272,12 @@ impl Firewall {
             .with_hint(hint)
             .caused_by(cause))
     }
+}
+
+/// What is not published of that which the kernel is to translate.
+fn missing(live: &[PortPlan], present: &[PortPlan]) -> Vec<PortPlan> {
+    let missing = live.iter().filter(|port| !port.is_relayed() && !present.contains(port));
+    missing.cloned().collect()
 }
 
 /// The elements of those ports that the kernel translates.

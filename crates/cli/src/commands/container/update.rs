@@ -2,12 +2,14 @@
 
 use clap::Args;
 use wharf_api::container::{Resources, UpdateRequest};
+use wharf_api::port::PortMap;
 
 use crate::app::App;
 use crate::commands::{Arity, definition};
+use crate::create::host_config::port_bindings;
 use crate::failure::{Failure, Outcome};
-use crate::grammar::host;
 use crate::grammar::number::{bytes, bytes_or_unlimited, integer, nano_cpus, unsigned};
+use crate::grammar::{host, port};
 use crate::output;
 
 /// What `update` takes.
@@ -52,6 +54,12 @@ pub struct UpdateFlags {
     /// Limit of processes; -1 is no limit
     #[arg(long, value_name = "int", value_parser = integer::<i64>)]
     pids_limit: Option<i64>,
+    /// Publish another port, as with run -p
+    #[arg(long, value_name = "list")]
+    publish_add: Vec<String>,
+    /// Take a published port back
+    #[arg(long, value_name = "list")]
+    publish_rm: Vec<String>,
     /// When to start again: no, always, unless-stopped, on-failure[:MAX]
     #[arg(long)]
     restart: Option<String>,
@@ -91,6 +99,11 @@ async fn update(app: &App, flags: UpdateFlags) -> Outcome {
     Ok(code)
 }
 
+fn ports(list: &[String]) -> Outcome<PortMap> {
+    let read: Result<Vec<_>, String> = list.iter().map(|text| port::publish(text)).collect();
+    Ok(port_bindings(&read.map_err(Failure::new)?.concat()))
+}
+
 fn request(flags: &UpdateFlags) -> Outcome<UpdateRequest> {
     let resources = Resources {
         blkio_weight: flags.blkio_weight.unwrap_or_default(),
@@ -112,7 +125,8 @@ fn request(flags: &UpdateFlags) -> Outcome<UpdateRequest> {
         Some(text) => host::restart_policy(text).map_err(Failure::new)?,
         None => wharf_api::container::RestartPolicy::default(),
     };
-    let request = UpdateRequest { resources, restart_policy };
+    let (publish_add, publish_rm) = (ports(&flags.publish_add)?, ports(&flags.publish_rm)?);
+    let request = UpdateRequest { resources, restart_policy, publish_add, publish_rm };
     if request == UpdateRequest::default() {
         return Err(Failure::new("you must provide one or more flags when using this command"));
     }

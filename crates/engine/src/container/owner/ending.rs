@@ -36,6 +36,7 @@ impl Owner {
         if let Some(run) = &mut self.run {
             run.tidy = exit.problems.is_empty();
         }
+        self.services.networks.silence(self.record().id);
         self.restart.ended(exit.code, self.replacing.take().is_some());
         let exited = Exited { again: self.restart.is_due(), ..running.exited(exit) };
         self.publish(State::Exited(exited), |snapshot| snapshot.exits += 1);
@@ -132,7 +133,8 @@ impl Owner {
     async fn sweep(&mut self) {
         let Some(run) = self.run.take() else { return };
         let record = self.record();
-        if !run.tidy {
+        // A port may have been put back into the firewall after its monitor took it out.
+        if !run.tidy || run.restored != self.services.networks.restored() {
             for problem in teardown::sweep(&self.services, &record, Some(&run.sandbox)).await {
                 tracing::warn!(container = %record.id, problem = %problem.chain(), "left over after the container's end");
             }

@@ -6,6 +6,7 @@ mod burst;
 mod floor;
 mod images;
 mod memory;
+mod network;
 mod pull;
 mod run;
 mod runtimes;
@@ -21,7 +22,7 @@ use super::engines::Engine;
 use super::report::Row;
 
 /// What is measured where nothing else is asked for, in this order.
-pub const ALL: [(&str, Measure); 10] = [
+pub const ALL: [(&str, Measure); 11] = [
     ("floor", floor::measure),
     ("run", run::measure),
     ("api", api::measure),
@@ -29,6 +30,7 @@ pub const ALL: [(&str, Measure); 10] = [
     ("memory", memory::measure),
     ("startup", startup::measure),
     ("images", images::measure),
+    ("network", network::measure),
     ("runtimes", runtimes::measure),
     ("streams", streams::measure),
     ("size", size::measure),
