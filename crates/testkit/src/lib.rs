@@ -15,8 +15,10 @@ pub mod nft;
 mod output;
 pub mod pty;
 pub mod registry;
+pub mod served;
 pub mod subnet;
 pub mod sweep;
 pub mod wait;
 
 pub use engine::{Options, Output, TempEngine};
+pub use served::TempRegistry;

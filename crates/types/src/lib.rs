@@ -13,5 +13,5 @@ pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Error, Kind, Result, ResultExt};
 pub use id::{Id, IdError, validate_name};
 pub use platform::{Platform, PlatformError};
-pub use reference::{DEFAULT_DOMAIN, DEFAULT_TAG, Reference, ReferenceError};
+pub use reference::{DEFAULT_DOMAIN, DEFAULT_TAG, Reference, ReferenceError, is_repository, is_tag};
 pub use span::span_in_words;

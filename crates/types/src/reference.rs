@@ -212,8 +212,14 @@ fn is_port(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}` (distribution-spec).
-fn is_tag(text: &str) -> bool {
+/// Whether `text` names a repository within a registry: components joined by slashes, at most 255 bytes
+/// (distribution-spec).
+pub fn is_repository(text: &str) -> bool {
+    text.len() <= MAX_NAME && text.split('/').all(is_component)
+}
+
+/// Whether `text` is a tag: `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}` (distribution-spec).
+pub fn is_tag(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     (1..=128).contains(&text.len())
         && text.bytes().next().is_some_and(word)
