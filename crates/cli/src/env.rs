@@ -17,6 +17,14 @@ pub const WHARF_MIRROR: &str = "WHARF_MIRROR";
 pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// The SSH agent that `build --ssh` forwards.
 pub const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
+/// The key of a bucket, as every tool for S3 takes it.
+pub const AWS_ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+/// Its secret.
+pub const AWS_SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+/// The token of short-lived keys.
+pub const AWS_SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+/// The password at registries that `registry serve` caches.
+pub const WHARF_CACHE_PASSWORD: &str = "WHARF_CACHE_PASSWORD";
 
 /// The value of a variable; `None` where it is unset or empty.
 pub fn text(name: &str) -> Option<String> {

@@ -9,7 +9,7 @@ use crate::remove::{Usage, is_dangling};
 use crate::{Image, ImageId, ImageStore, Removed};
 
 /// So many images go with one writing of `index.json`.
-const BATCH: usize = 100;
+const BATCH: usize = 32;
 
 /// What a prune did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

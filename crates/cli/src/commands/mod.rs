@@ -59,6 +59,7 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("image", "Manage images"),
     ("manifest", "Manage manifests and indexes in registries"),
     ("network", "Manage networks"),
+    ("registry", "Serve images to others"),
     ("system", "Manage the engine"),
     ("volume", "Manage volumes"),
 ];
@@ -121,6 +122,7 @@ pub const DEFINITIONS: &[&Definition] = &[
     &registry::login::DEFINITION,
     &registry::logout::DEFINITION,
     &system::check::DEFINITION,
+    &registry::serve::DEFINITION,
     &system::completion::DEFINITION,
     &system::df::DEFINITION,
     &system::events::DEFINITION,

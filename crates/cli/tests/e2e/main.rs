@@ -26,6 +26,8 @@ mod networks_drivers;
 mod ports;
 mod process;
 mod registries;
+mod registry;
+mod registry_model;
 mod restart;
 mod smoke;
 mod stdio;

@@ -1,4 +1,5 @@
-//! Logging in to registries and out of them.
+//! Registries: logging in and out, and one's own.
 
 pub mod login;
 pub mod logout;
+pub mod serve;
