@@ -6,13 +6,16 @@ use std::process::ExitCode;
 use crate::app::{App, Globals, version_of};
 use crate::commands::{self, Found};
 use crate::failure::{Failure, Outcome};
-use crate::{engine_main, help, output, usage};
+use crate::{engine_main, help, output, runtime_main, usage};
 
 /// Reads the words, runs the command and answers with its exit code.
 pub fn main(program: &'static str, words: impl Iterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = words.collect();
     if words.first().is_some_and(|word| word == "engine") {
         return engine_main::main(engine_main::Called::Engine, words.into_iter().skip(1));
+    }
+    if program == "wharf" && words.first().is_some_and(|word| word == "runtime") {
+        return runtime_main::main("wharf runtime", words.into_iter().skip(1));
     }
     let app = App::new(program, Globals::default());
     let Ok(words) = words.into_iter().map(OsString::into_string).collect::<Result<Vec<_>, _>>() else {

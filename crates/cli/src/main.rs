@@ -18,6 +18,7 @@ mod failure;
 mod grammar;
 mod help;
 mod output;
+mod runtime_main;
 mod template;
 mod terminal;
 mod tree;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     match name.as_str() {
         wharf_monitor::NAME => wharf_monitor::main(),
         "dockerd" => engine_main::main(engine_main::Called::Dockerd, words),
+        "wharf-runtime" | "runc" | "crun" => runtime_main::main(&name, words),
         "docker" => cli::main("docker", words),
         _ => cli::main("wharf", words),
     }

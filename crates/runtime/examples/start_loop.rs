@@ -141,5 +141,6 @@ fn specification(folder: &Path, round: usize) -> ContainerSpec {
         root_propagation: Propagation::Rprivate,
         init: false,
         id,
+        ..ContainerSpec::default()
     }
 }

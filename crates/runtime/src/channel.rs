@@ -19,6 +19,12 @@ const CGROUPS: u8 = b'c';
 const RELEASE: u8 = b'r';
 /// From the new process: the descriptor is its terminal's master side.
 const TERMINAL: u8 = b't';
+/// From the new process: its file systems are mounted, the root is still the host's.
+const MOUNTED: u8 = b'm';
+/// From the new process: everything is ready, it waits at its gate.
+const CREATED: u8 = b'w';
+/// From the new process: the descriptor is where its system calls are notified of.
+const LISTENER: u8 = b'l';
 /// From the new process: nothing but execve is left to do.
 const EXECUTING: u8 = b'x';
 /// From the new process: it failed, and why.
@@ -34,7 +40,19 @@ struct Report {
 
 /// The caller's end.
 #[derive(Debug)]
-pub(crate) struct Caller(OwnedFd);
+pub(crate) struct Caller {
+    socket: OwnedFd,
+    /// The terminal's master side, once it has come.
+    terminal: Option<OwnedFd>,
+}
+
+/// How far the new process has come.
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    Mounted,
+    Created,
+    Executed,
+}
 
 /// The new process's end.
 #[derive(Debug)]
@@ -43,43 +61,88 @@ pub(crate) struct Newborn(OwnedFd);
 /// Both ends.
 pub(crate) fn pair() -> Result<(Caller, Newborn)> {
     let (caller, newborn) = packet::pair().context("cannot make a socket pair")?;
-    Ok((Caller(caller), Newborn(newborn)))
+    Ok((Caller::new(caller), Newborn(newborn)))
 }
 
 impl Caller {
+    /// The end of a connection to a new process, for instance to its gate.
+    pub(crate) fn new(socket: OwnedFd) -> Self {
+        Self { socket, terminal: None }
+    }
+
     pub(crate) fn send_cgroups(&self, files: &[BorrowedFd<'_>]) -> Result<()> {
-        self.send(CGROUPS, files)
+        self.send(&[CGROUPS], files)
     }
 
     pub(crate) fn release(&self) -> Result<()> {
-        self.send(RELEASE, &[])
+        self.send(&[RELEASE], &[])
+    }
+
+    /// As [`Caller::release`], with the container's state for the hooks that the new process runs.
+    pub(crate) fn release_with(&self, state: &str) -> Result<()> {
+        let mut message = vec![RELEASE];
+        message.extend_from_slice(state.as_bytes());
+        self.send(&message, &[])
     }
 
     /// A new process that is gone already has left a report, which [`Caller::outcome`] finds: no error here.
-    fn send(&self, kind: u8, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        match packet::send(&self.0, &[kind], descriptors) {
+    fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        match packet::send(&self.socket, message, descriptors) {
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
             other => other.context("cannot talk to the new process"),
         }
     }
 
+    /// Waits until all is mounted.
+    pub(crate) fn until_mounted(&mut self) -> Result<()> {
+        self.until(&Stage::Mounted, &mut |_| Ok(()))
+    }
+
+    /// Waits until the new process stands at its gate. The terminal's master side, if there is a terminal.
+    pub(crate) fn until_created(&mut self) -> Result<Option<OwnedFd>> {
+        self.until(&Stage::Created, &mut |_| Ok(())).map(|()| self.terminal.take())
+    }
+
     /// Waits until the program runs or the new process has failed. The terminal's master side, if there is a terminal.
-    pub(crate) fn outcome(&self) -> Result<Option<OwnedFd>> {
-        let mut terminal = None;
+    ///
+    /// `listen` gets the descriptor on which the program's system calls are notified of, if there is one.
+    pub(crate) fn outcome(&mut self, listen: &mut dyn FnMut(OwnedFd) -> Result<()>) -> Result<Option<OwnedFd>> {
+        self.until(&Stage::Executed, listen).map(|()| self.terminal.take())
+    }
+
+    fn until(&mut self, stage: &Stage, listen: &mut dyn FnMut(OwnedFd) -> Result<()>) -> Result<()> {
         let mut executing = false;
         loop {
-            match packet::receive_up_to(&self.0, MESSAGE_SIZE) {
-                Ok(None) if executing => return Ok(terminal),
+            let reached = match packet::receive_up_to(&self.socket, MESSAGE_SIZE) {
+                Ok(None) if executing => Stage::Executed,
                 Ok(None) => return Err(died()),
                 Ok(Some((message, mut descriptors))) => match message.split_first() {
-                    Some((&EXECUTING, _)) => executing = true,
-                    Some((&TERMINAL, _)) => terminal = descriptors.pop(),
+                    Some((&MOUNTED, _)) => Stage::Mounted,
+                    Some((&CREATED, _)) => Stage::Created,
                     Some((&FAILURE, report)) => return Err(read_report(report)),
+                    Some((&EXECUTING, _)) => {
+                        executing = true;
+                        continue;
+                    }
+                    Some((&TERMINAL, _)) => {
+                        self.terminal = descriptors.pop();
+                        continue;
+                    }
+                    Some((&LISTENER, _)) => {
+                        descriptors.pop().map_or(Ok(()), &mut *listen)?;
+                        continue;
+                    }
                     _ => return Err(Error::system("the new process sent nonsense")),
                 },
                 // It ended with messages of ours unread, of which the kernel tells before it hands out those of its own.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => continue,
                 Err(error) => return Err(error).context("cannot hear from the new process"),
+            };
+            if reached == *stage {
+                return Ok(());
+            }
+            if reached == Stage::Executed {
+                return Err(Error::system("the program ran too early"));
             }
         }
     }
@@ -101,21 +164,53 @@ fn read_report(report: &[u8]) -> Error {
 impl Newborn {
     /// Waits for the cgroup files to join by.
     pub(crate) fn receive_cgroups(&self) -> Result<Vec<OwnedFd>> {
-        self.expect(CGROUPS)
+        self.expect(CGROUPS, 16).map(|(_, descriptors)| descriptors)
     }
 
     /// Waits for the permission to go on.
     pub(crate) fn wait_for_release(&self) -> Result<()> {
-        self.expect(RELEASE).map(drop)
+        self.expect(RELEASE, 16).map(drop)
     }
 
-    fn expect(&self, kind: u8) -> Result<Vec<OwnedFd>> {
-        let message = packet::receive_up_to(&self.0, 16).context("cannot hear from the caller")?;
+    /// Says that all is mounted, and waits for the permission to go on: the container's state.
+    pub(crate) fn pause_mounted(&self) -> Result<String> {
+        packet::send(&self.0, &[MOUNTED], &[]).context("cannot talk to the caller")?;
+        self.expect(RELEASE, packet::MAX_MESSAGE).map(|(state, _)| state)
+    }
+
+    /// Says that everything is ready, lets the caller go, and waits at the gate until someone else comes who releases this
+    /// process; that one is the caller from now on. The container's state.
+    pub(crate) fn wait_at(&mut self, gate: OwnedFd) -> Result<String> {
+        packet::send(&self.0, &[CREATED], &[]).context("cannot talk to the caller")?;
+        loop {
+            let accepted = rustix::net::accept_with(&gate, rustix::net::SocketFlags::CLOEXEC);
+            self.0 = match accepted {
+                Ok(connection) => connection,
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => continue,
+                Err(error) => return Err(std::io::Error::from(error)).context("cannot wait for the start"),
+            };
+            // Who only looks whether somebody waits here says nothing.
+            if let Ok((state, _)) = self.expect(RELEASE, packet::MAX_MESSAGE) {
+                return Ok(state);
+            }
+        }
+    }
+
+    fn expect(&self, kind: u8, size: usize) -> Result<(String, Vec<OwnedFd>)> {
+        let message = packet::receive_up_to(&self.0, size).context("cannot hear from the caller")?;
         match message {
-            Some((message, descriptors)) if message == [kind] => Ok(descriptors),
+            Some((mut message, descriptors)) if message.first() == Some(&kind) => {
+                message.remove(0);
+                Ok((String::from_utf8_lossy(&message).into_owned(), descriptors))
+            }
             Some(_) => Err(Error::system("the caller sent nonsense")),
             None => Err(Error::unavailable("the process that was starting this container has died")),
         }
+    }
+
+    /// Hands over where this process's system calls are notified of.
+    pub(crate) fn send_listener(&self, listener: impl AsFd) -> Result<()> {
+        packet::send(&self.0, &[LISTENER], &[listener.as_fd()]).context("cannot hand over the seccomp listener")
     }
 
     pub(crate) fn send_terminal(&self, master: impl AsFd) -> Result<()> {

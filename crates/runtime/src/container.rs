@@ -3,20 +3,29 @@
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, open};
-use wharf_sys::process::{clone_process, join_namespaces, namespace};
-use wharf_types::{Error, Result, ResultExt};
+use wharf_types::{Error, Result};
 
+use crate::birth;
 use crate::cgroup::{Group, Layout};
 use crate::channel::{self, Caller};
 use crate::inside::{self, Inheritance};
+use crate::notify::Notify;
 use crate::spec::{ContainerSpec, Namespace};
-use crate::{Child, Stdio};
+use crate::{Child, Stdio, ready};
+
+/// Where the new process waits on its way, beside the release.
+#[derive(Debug, Default)]
+pub struct Pauses {
+    /// Wait, when everything is mounted, until [`Starting::go_on`]: for hooks.
+    pub mounted: bool,
+    /// Instead of waiting for [`Starting::release`], wait at this gate, a listening socket: for someone who comes later.
+    pub gate: Option<OwnedFd>,
+}
 
 /// A container whose namespaces exist and whose file systems are being mounted. Dropping it undoes everything.
 #[derive(Debug)]
 pub struct Starting {
-    // Only `release` takes it out.
+    // Only `release` and `leave_at_gate` take it out.
     parts: Option<Parts>,
 }
 
@@ -26,6 +35,7 @@ struct Parts {
     cgroup: Option<Group>,
     channel: Caller,
     mounts: Option<OwnedFd>,
+    notify: Option<Notify>,
 }
 
 /// A running container: its first process and its cgroup.
@@ -46,17 +56,25 @@ pub struct Init {
 impl Starting {
     /// Clones the container's first process into its namespaces and makes its cgroup, while the child begins to mount.
     pub fn begin(spec: &ContainerSpec, stdio: Stdio) -> Result<Self> {
+        Self::begin_with(spec, stdio, Pauses::default())
+    }
+
+    /// As [`Starting::begin`], with more places where the new process waits.
+    pub fn begin_with(spec: &ContainerSpec, stdio: Stdio, pauses: Pauses) -> Result<Self> {
         let layout = Layout::detect()?;
+        let notify = Notify::of(&spec.process.seccomp, &spec.id)?;
+        let ready = ready::prepare(spec)?;
         // On version 2 a process is born in its cgroup; on version 1 it joins later, so the cgroup need not wait.
         let early =
             matches!(layout, Layout::Unified { .. }).then(|| Group::create_in(layout.clone(), spec)).transpose()?;
-        let (child, channel) = clone_init(spec, &layout, early.as_ref(), stdio).inspect_err(|_| {
+        let clone = || clone_init(spec, &layout, early.as_ref(), stdio, pauses, ready);
+        let (child, channel) = clone().inspect_err(|_| {
             // The failure to tell is that of the clone.
             let _removed = early.as_ref().map(Group::remove);
         })?;
         // A child that has failed already has none; `release` finds out why.
-        let mounts = open_namespace(format!("/proc/{}/ns/mnt", child.pid()).as_ref()).ok();
-        let mut starting = Self { parts: Some(Parts { child, cgroup: early, channel, mounts }) };
+        let mounts = birth::open_namespace(format!("/proc/{}/ns/mnt", child.pid()).as_ref()).ok();
+        let mut starting = Self { parts: Some(Parts { child, cgroup: early, channel, mounts, notify }) };
         starting.provide_cgroup(layout, spec)?;
         Ok(starting)
     }
@@ -89,18 +107,46 @@ impl Starting {
         }
     }
 
+    /// Waits for the pause when everything is mounted ([`Pauses::mounted`]).
+    pub fn until_mounted(&mut self) -> Result<()> {
+        self.parts_mut()?.channel.until_mounted()
+    }
+
+    /// Ends the pause when everything is mounted. `state` is what the hooks inside are told.
+    pub fn go_on(&mut self, state: &str) -> Result<()> {
+        self.parts_mut()?.channel.release_with(state)
+    }
+
+    /// Waits until the process stands at its gate ([`Pauses::gate`]), where it stays when this is gone. The container
+    /// as it is, its terminal included.
+    ///
+    /// After a failure nothing is left.
+    pub fn leave_at_gate(mut self) -> Result<Init> {
+        let terminal = self.parts_mut()?.channel.until_created()?;
+        self.take(terminal)
+    }
+
     /// Lets the program run: the network is ready. Returns when it has been executed, or with the child's error.
     ///
     /// After a failure nothing is left: the child is reaped and the cgroup removed.
     pub fn release(mut self) -> Result<Init> {
-        let Some(Parts { child, channel, .. }) = &mut self.parts else {
-            return Err(Error::system("the container was released twice"));
-        };
+        let Parts { child, channel, notify, .. } = self.parts_mut()?;
         channel.release()?;
-        let terminal = channel.outcome()?;
-        child.set_terminal(terminal);
+        let pid = child.pid();
+        let terminal = channel.outcome(&mut |listener| Notify::pass(notify.as_ref(), pid, &listener))?;
+        self.take(terminal)
+    }
+
+    fn parts_mut(&mut self) -> Result<&mut Parts> {
+        self.parts.as_mut().ok_or_else(|| Error::system("the container was released twice"))
+    }
+
+    fn take(&mut self, terminal: Option<OwnedFd>) -> Result<Init> {
         match self.parts.take() {
-            Some(Parts { child, cgroup: Some(cgroup), mounts, .. }) => Ok(Init { child, cgroup, mounts }),
+            Some(Parts { mut child, cgroup: Some(cgroup), mounts, .. }) => {
+                child.set_terminal(terminal);
+                Ok(Init { child, cgroup, mounts })
+            }
             _ => Err(Error::system("the container has no cgroup")),
         }
     }
@@ -121,12 +167,31 @@ fn give_up(child: &Child, cgroup: Option<&Group>) {
     let _removed = cgroup.map(Group::remove);
 }
 
+/// Lets the program of a container run whose first process waits at its gate; `connection` is one to it, `state` what the
+/// hooks inside are told. Returns when it has been executed, or with its error.
+pub fn open_gate(connection: OwnedFd, spec: &ContainerSpec, pid: i32, state: &str) -> Result<()> {
+    let notify = Notify::of(&spec.process.seccomp, &spec.id)?;
+    let mut channel = Caller::new(connection);
+    channel.release_with(state)?;
+    channel.outcome(&mut |listener| Notify::pass(notify.as_ref(), pid, &listener)).map(drop)
+}
+
 /// Clones the first process. What it needs of other namespaces is opened before, as it sees this process's files only.
-fn clone_init(spec: &ContainerSpec, layout: &Layout, group: Option<&Group>, stdio: Stdio) -> Result<(Child, Caller)> {
+fn clone_init(
+    spec: &ContainerSpec,
+    layout: &Layout,
+    group: Option<&Group>,
+    stdio: Stdio,
+    pauses: Pauses,
+    ready: ready::Ready,
+) -> Result<(Child, Caller)> {
     let (caller, newborn) = channel::pair()?;
-    let join = namespaces_to_join(spec)?;
+    let join = birth::namespaces_to_join(spec)?;
     let target = group.map(Group::clone_target).transpose()?.flatten();
-    let inheritance = Cell::new(Some(Inheritance { spec, layout, stdio, channel: newborn, join }));
+    let user = ready.user.as_ref().map(|user| user.try_clone()).transpose()?;
+    let own_network = spec.namespaces.network == Namespace::New;
+    let inheritance =
+        Cell::new(Some(Inheritance { spec, layout, stdio, channel: newborn, join, pauses, ready, own_network }));
     let caller = Cell::new(Some(caller));
     let child = || match inheritance.take() {
         // Without its own copy of the caller's end it notices when the caller dies.
@@ -135,60 +200,7 @@ fn clone_init(spec: &ContainerSpec, layout: &Layout, group: Option<&Group>, stdi
         }
         _ => 255,
     };
-    let flags = new_namespaces(spec);
-    let cloned =
-        in_pid_namespace(&spec.namespaces.pid, || clone_process(flags, target.as_ref().map(AsFd::as_fd), child))?;
-    let (pid, pidfd) = cloned.context("cannot clone the container's first process")?;
+    let child = birth::clone(spec, user.as_ref(), target.as_ref().map(AsFd::as_fd), child)?;
     let caller = caller.take().ok_or_else(|| Error::system("the channel is gone"))?;
-    Ok((Child::new(pid, pidfd), caller))
-}
-
-fn new_namespaces(spec: &ContainerSpec) -> u64 {
-    let wanted = &spec.namespaces;
-    let kinds = [
-        (&wanted.pid, namespace::PID),
-        (&wanted.ipc, namespace::IPC),
-        (&wanted.uts, namespace::UTS),
-        (&wanted.network, namespace::NETWORK),
-    ];
-    let new = kinds.into_iter().filter(|(wanted, _)| **wanted == Namespace::New);
-    new.fold(namespace::MOUNT, |flags, (_, flag)| flags | flag)
-}
-
-fn namespaces_to_join(spec: &ContainerSpec) -> Result<Vec<(OwnedFd, u64)>> {
-    let wanted = &spec.namespaces;
-    let kinds = [
-        (&wanted.ipc, namespace::IPC),
-        (&wanted.uts, namespace::UTS),
-        (&wanted.network, namespace::NETWORK),
-        (&wanted.cgroup, namespace::CGROUP),
-    ];
-    let existing = kinds.into_iter().filter_map(|(wanted, kind)| match wanted {
-        Namespace::Path(path) => Some((path, kind)),
-        _ => None,
-    });
-    existing.map(|(path, kind)| Ok((open_namespace(path)?, kind))).collect()
-}
-
-fn open_namespace(path: &std::path::Path) -> Result<OwnedFd> {
-    open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(std::io::Error::from)
-        .with_context(|| format!("cannot open namespace {}", path.display()))
-}
-
-/// Runs `clone` with children born in the wanted PID namespace; this process itself stays where it is.
-fn in_pid_namespace<T>(wanted: &Namespace, clone: impl FnOnce() -> T) -> Result<T> {
-    match wanted {
-        Namespace::Path(path) => bear_in_pid_namespace(&open_namespace(path)?, clone),
-        _ => Ok(clone()),
-    }
-}
-
-/// As setns(2) has it: the namespace behind `fd` (its own descriptor or a pidfd) is that of future children.
-pub(crate) fn bear_in_pid_namespace<T>(fd: &impl AsFd, clone: impl FnOnce() -> T) -> Result<T> {
-    let own = open_namespace(std::path::Path::new("/proc/self/ns/pid"))?;
-    join_namespaces(fd, namespace::PID).context("cannot join the container's PID namespace")?;
-    let result = clone();
-    join_namespaces(&own, namespace::PID).context("cannot come back from the container's PID namespace")?;
-    Ok(result)
+    Ok((child, caller))
 }

@@ -1,15 +1,17 @@
 //! Further processes in a running container.
 
 use std::cell::Cell;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use wharf_sys::process::{clone_process, join_namespaces, namespace};
 use wharf_types::{Error, Result, ResultExt};
 
+use crate::birth::{bear_in_pid_namespace, become_root_of_namespace};
 use crate::cgroup::{self, Group};
 use crate::channel::{self, Newborn};
-use crate::container::bear_in_pid_namespace;
 use crate::inside::{self, Start};
+use crate::notify::Notify;
 use crate::spec::Process;
 use crate::{Child, Stdio};
 
@@ -24,8 +26,8 @@ pub fn spawn(init: BorrowedFd<'_>, process: &Process, stdio: Stdio, cgroup: &Gro
     let caller = Cell::new(Some(caller));
     let child = || match inheritance.take() {
         // Without its own copy of the caller's end it notices when the caller dies.
-        Some((stdio, channel, cgroups)) if caller.take().is_some() => {
-            i32::from(enter(init, process, stdio, &channel, &cgroups).kind().start_exit_code())
+        Some((stdio, mut channel, cgroups)) if caller.take().is_some() => {
+            i32::from(enter(init, process, stdio, &mut channel, &cgroups).kind().start_exit_code())
         }
         _ => 255,
     };
@@ -38,8 +40,9 @@ pub fn spawn(init: BorrowedFd<'_>, process: &Process, stdio: Stdio, cgroup: &Gro
     // Only the new process holds its end from here on, so that its end can be noticed.
     drop(inheritance);
     let mut child = Child::new(pid, pidfd);
-    let caller = caller.take().ok_or_else(|| Error::system("the channel is gone"))?;
-    match caller.outcome() {
+    let mut caller = caller.take().ok_or_else(|| Error::system("the channel is gone"))?;
+    let notify = Notify::of(&process.seccomp, "")?;
+    match caller.outcome(&mut |listener| Notify::pass(notify.as_ref(), pid, &listener)) {
         Ok(terminal) => {
             child.set_terminal(terminal);
             Ok(child)
@@ -56,10 +59,10 @@ fn not_running(init: BorrowedFd<'_>) -> Option<Error> {
 }
 
 /// The life of the new process until its program runs; returns only on failure.
-fn enter(init: BorrowedFd<'_>, process: &Process, stdio: Stdio, channel: &Newborn, cgroups: &[OwnedFd]) -> Error {
+fn enter(init: BorrowedFd<'_>, process: &Process, stdio: Stdio, channel: &mut Newborn, cgroups: &[OwnedFd]) -> Error {
     match join(init, process, cgroups) {
         Err(error) => inside::report(channel, error),
-        Ok(()) => inside::start_process(&Start { process, first: false, init: false }, stdio, channel),
+        Ok(()) => inside::start_process(Start::exec(process), stdio, channel),
     }
 }
 
@@ -69,6 +72,23 @@ fn join(init: BorrowedFd<'_>, process: &Process, cgroups: &[OwnedFd]) -> Result<
     for file in cgroups {
         cgroup::join_self(file)?;
     }
-    let all = namespace::MOUNT | namespace::IPC | namespace::UTS | namespace::NETWORK | namespace::CGROUP;
-    join_namespaces(init, all).context("cannot join the container's namespaces")
+    let mut kinds = namespace::MOUNT | namespace::IPC | namespace::UTS | namespace::NETWORK | namespace::CGROUP;
+    let pid = pid_behind(init).context("cannot find the container's first process")?;
+    let other = |name: &str| {
+        let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/{name}"));
+        // A kernel without this kind has none to join.
+        matches!((namespace(&pid), namespace("self")), (Ok(theirs), Ok(ours)) if theirs != ours)
+    };
+    let user = other("user");
+    // The kernel refuses to join the user namespace that one is in already.
+    kinds |= if user { namespace::USER } else { 0 } | if other("time") { namespace::TIME } else { 0 };
+    join_namespaces(init, kinds).context("cannot join the container's namespaces")?;
+    if user { become_root_of_namespace().context("cannot become root of the container") } else { Ok(()) }
+}
+
+/// The process id behind a pidfd, which the kernel tells in its fdinfo.
+fn pid_behind(pidfd: BorrowedFd<'_>) -> io::Result<String> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    pid.map(|pid| pid.trim().to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
 }

@@ -18,6 +18,7 @@
 //!
 //! The calling process must have a single thread: the child is a plain copy of it.
 
+mod birth;
 pub mod capabilities;
 pub mod cgroup;
 mod channel;
@@ -25,11 +26,19 @@ mod child;
 mod container;
 pub mod exec;
 mod inside;
+mod notify;
+pub mod oci;
 pub mod paths;
+mod ready;
 pub mod seccomp;
 pub mod spec;
 mod stdio;
 
 pub use child::Child;
-pub use container::{Init, Starting};
+pub use container::{Init, Pauses, Starting, open_gate};
+pub use inside::{has_apparmor, has_selinux};
+pub use ready::{make_network_namespace, make_user_namespace};
 pub use stdio::Stdio;
+
+/// The version of the OCI runtime specification that this follows.
+pub const VERSION: &str = "1.2.0";

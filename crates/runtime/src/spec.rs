@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// A container, ready to be created.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ContainerSpec {
     /// The container's id: 64 hexadecimal digits.
     pub id: String,
@@ -48,6 +48,46 @@ pub struct ContainerSpec {
     pub root_propagation: Propagation,
     /// Run a minimal init as process 1 that reaps zombies and forwards signals (`--init`).
     pub init: bool,
+    /// Nothing but the listed mounts, in the listed order: the standard ones are listed, too, if there are to be any. A
+    /// file system of type `cgroup` is then the container's view of its cgroup.
+    #[serde(default)]
+    pub exact: bool,
+    /// Change the root with chroot(2), for a host whose root is an initial RAM disk, of which pivot_root(2) is not capable.
+    #[serde(default)]
+    pub no_pivot: bool,
+    /// Programs to run on the way, inside the container's namespaces.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
+}
+
+/// Programs that the new process runs before it becomes the container's (the hooks of the OCI runtime specification).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hooks {
+    /// In the container's namespaces, the host's root still being the root; the paths are the host's.
+    pub create_container: Vec<Hook>,
+    /// In the container, just before its program; the paths are the container's.
+    pub start_container: Vec<Hook>,
+}
+
+impl Hooks {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A program to run on the way. It gets the container's state as JSON on its standard input.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hook {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// All arguments, the program's name first; that is `path` if there are none.
+    pub args: Vec<String>,
+    /// The whole environment, `NAME=value`.
+    pub env: Vec<String>,
+    /// Seconds after which it has failed.
+    pub timeout: Option<u64>,
 }
 
 /// Where the root file system comes from.
@@ -67,8 +107,14 @@ pub enum RootFs {
     Directory(PathBuf),
 }
 
+impl Default for RootFs {
+    fn default() -> Self {
+        Self::Directory(PathBuf::new())
+    }
+}
+
 /// One mount inside the container.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Mount {
     /// Absolute path inside the container; made if it is missing, resolved within the root only.
     pub destination: String,
@@ -80,12 +126,60 @@ pub struct Mount {
     pub readonly_recursive: bool,
     /// Propagation of this mount.
     pub propagation: Propagation,
-    /// Further options in mount(8)'s words: `nosuid`, `nodev`, `noexec`, `size=1m`, `mode=1777`, `uid=`, ...
+    /// Further options in mount(8)'s words: `nosuid`, `nodev`, `noexec`, `size=1m`, `mode=1777`, `uid=`, ... With an `r` in
+    /// front (`rnosuid`, `rro`) an attribute holds for submounts as well.
     pub options: Vec<String>,
+    /// For a tmpfs: it starts with what the container's root has in its place.
+    #[serde(default)]
+    pub copy_up: bool,
+    /// For binds: the files' owners are shown mapped (kernel 5.12).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Owners>,
+}
+
+/// How the owners of a mount's files are mapped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owners {
+    /// The mapping; `None` is that of the container's user namespace.
+    pub mapping: Option<IdMapping>,
+    /// Also of what is mounted below.
+    pub recursive: bool,
+}
+
+/// User and group ids inside of a user namespace and outside of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMapping {
+    /// Users.
+    pub uids: Vec<IdRange>,
+    /// Groups.
+    pub gids: Vec<IdRange>,
+}
+
+/// A range of ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdRange {
+    /// The first one inside.
+    #[serde(rename = "containerID")]
+    pub inside: u32,
+    /// The first one outside.
+    #[serde(rename = "hostID")]
+    pub outside: u32,
+    /// How many.
+    pub size: u32,
+}
+
+impl IdMapping {
+    /// The host's id of the namespace's user and group 0.
+    pub fn root(&self) -> Option<(u32, u32)> {
+        let of =
+            |ranges: &[IdRange]| ranges.iter().find(|range| range.inside == 0 && range.size > 0).map(|r| r.outside);
+        of(&self.uids).zip(of(&self.gids))
+    }
 }
 
 /// What a [`Mount`] shows.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MountSource {
     /// A file or folder of the host.
@@ -110,6 +204,7 @@ pub enum MountSource {
         subpath: PathBuf,
     },
     /// A fresh tmpfs.
+    #[default]
     Tmpfs,
     /// Any other file system type, as mount(2) takes it.
     Filesystem {
@@ -137,6 +232,10 @@ pub enum Propagation {
     Shared,
     /// Shared, submounts too.
     Rshared,
+    /// Private, and not to be bound elsewhere.
+    Unbindable,
+    /// Unbindable, submounts too.
+    Runbindable,
 }
 
 /// One of the container's namespaces.
@@ -152,7 +251,7 @@ pub enum Namespace {
     Path(PathBuf),
 }
 
-/// All namespaces but the mount namespace, which is always new.
+/// All namespaces.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Namespaces {
     /// Process ids.
@@ -166,6 +265,35 @@ pub struct Namespaces {
     pub network: Namespace,
     /// The view of the cgroup tree.
     pub cgroup: Namespace,
+    /// Users; `None` is the caller's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserNamespace>,
+    /// Clocks; `None` is the caller's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeNamespace>,
+    /// Mounts: an existing namespace, in which nothing is mounted any more; `None` is a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<PathBuf>,
+}
+
+/// A user namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserNamespace {
+    /// A new one.
+    New(IdMapping),
+    /// An existing one, by path.
+    Path(PathBuf),
+}
+
+/// A time namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeNamespace {
+    /// A new one, with what is added to its clocks: name (`monotonic`, `boottime`), seconds, nanoseconds.
+    New(Vec<(String, i64, u32)>),
+    /// An existing one, by path.
+    Path(PathBuf),
 }
 
 /// A process: the container's first, or an exec.
@@ -201,6 +329,59 @@ pub struct Process {
     pub apparmor_profile: Option<String>,
     /// SELinux label of the process, where the kernel has it.
     pub selinux_label: Option<String>,
+    /// The exact capability sets; `None`: `capabilities` are the bounding set, and user 0 has them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sets: Option<CapabilitySets>,
+    /// Execution domain (personality(2)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personality: Option<u32>,
+    /// How the processors are shared out to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<Scheduling>,
+    /// Class (real-time 1, best effort 2, idle 3) and level (0 to 7) of its input and output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_priority: Option<(u8, u8)>,
+    /// The processors that it may use; empty for all of its cgroup's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processors: Vec<usize>,
+    /// It keeps the caller's session key ring.
+    #[serde(default)]
+    pub keep_keyring: bool,
+    /// How many of the caller's descriptors from 3 on it gets.
+    #[serde(default)]
+    pub kept_descriptors: u32,
+}
+
+/// Capability sets by name, with or without `CAP_` (capabilities(7)).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CapabilitySets {
+    /// What it can never have more of.
+    pub bounding: Vec<String>,
+    /// What it can do now.
+    pub effective: Vec<String>,
+    /// What it may raise.
+    pub permitted: Vec<String>,
+    /// What passes through execve of a file with inheritable capabilities.
+    pub inheritable: Vec<String>,
+    /// What passes through execve of an ordinary file.
+    pub ambient: Vec<String>,
+}
+
+/// How the processors are shared out (sched_setattr(2)).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scheduling {
+    /// The kernel's number of the policy.
+    pub policy: u32,
+    /// The kernel's flags.
+    pub flags: u64,
+    /// -20 to 19.
+    pub nice: i32,
+    /// 1 to 99.
+    pub priority: u32,
+    /// Nanoseconds: runtime, deadline, period.
+    pub deadline: (u64, u64, u64),
 }
 
 /// The system call filter of a process.
@@ -212,9 +393,16 @@ pub enum Seccomp {
     Default,
     /// No filter.
     Unconfined,
-    /// A profile in Docker's JSON format.
+    /// A profile in Docker's JSON format, or that of the OCI runtime specification.
     Profile(String),
+    /// A filter that was compiled before, by an engine that starts many containers.
+    Compiled(CompiledFilter),
 }
+
+/// A system call filter as the kernel takes it, in hexadecimal digits: 16 for each instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CompiledFilter(pub std::sync::Arc<str>);
 
 /// The container's place in the cgroup tree.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -255,8 +443,28 @@ pub struct Resources {
     pub cpuset_mems: Option<String>,
     /// Number of processes and threads; -1 is unlimited.
     pub pids: Option<i64>,
+    /// How much unused quota may be saved up, in microseconds.
+    pub cpu_burst: Option<u64>,
+    /// 1 makes the cgroup run only when nothing else does.
+    pub cpu_idle: Option<i64>,
+    /// Memory for TCP buffers in bytes (v1 only).
+    pub kernel_memory_tcp: Option<i64>,
+    /// Huge pages: size (`2MB`) and bytes.
+    pub hugepages: Vec<(String, u64)>,
+    /// RDMA by device: handles and objects.
+    pub rdma: BTreeMap<String, (Option<u32>, Option<u32>)>,
+    /// Class of network packets (v1 only).
+    pub network_class: Option<u32>,
+    /// Priority of network packets by interface (v1 only).
+    pub network_priorities: Vec<(String, u32)>,
+    /// Files of version 2 and what is written to them.
+    pub unified: BTreeMap<String, String>,
     /// Block I/O weight, 10 to 1000.
     pub blkio_weight: Option<u16>,
+    /// The same for the tasks of the cgroup itself (v1 only, in kernels before 5.0).
+    pub blkio_leaf_weight: Option<u16>,
+    /// Block I/O weight by device: major, minor, weight.
+    pub blkio_weight_device: Vec<(u64, u64, u16)>,
     /// Per-device throttles: (`rbps`|`wbps`|`riops`|`wiops`, major, minor, value per second).
     pub blkio_throttle: Vec<(String, u64, u64, u64)>,
 }

@@ -80,6 +80,13 @@ pub fn clear_ambient() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) }.into()).map(drop)
 }
 
+/// Adds a capability, which must be permitted and inheritable, to the ambient set.
+pub fn raise_ambient(capability: u32) -> io::Result<()> {
+    let (raise, number) = (libc::PR_CAP_AMBIENT_RAISE, libc::c_ulong::from(capability));
+    // SAFETY: PR_CAP_AMBIENT_RAISE takes integers, the last two zero.
+    check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, number, 0, 0) }.into()).map(drop)
+}
+
 /// Whether the permitted set outlives a change from user 0 to another.
 pub fn keep_over_user_change(keep: bool) -> io::Result<()> {
     // SAFETY: PR_SET_KEEPCAPS takes an integer.

@@ -16,7 +16,9 @@ pub mod net;
 pub mod packet;
 pub mod path;
 pub mod process;
+pub mod scheduling;
 pub mod seccomp;
+pub mod signal;
 pub mod spawn;
 pub mod terminal;
 

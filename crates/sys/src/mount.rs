@@ -67,6 +67,20 @@ pub struct Change {
 pub fn set_attributes(dir: impl AsFd, path: &CStr, recursive: bool, change: Change) -> io::Result<()> {
     let attributes =
         MountAttr { attr_set: change.set, attr_clr: change.clear, propagation: change.propagation, userns_fd: 0 };
+    apply(dir, path, recursive, &attributes)
+}
+
+/// Shows the files of a mount that is attached nowhere with the owners that the user namespace maps them to
+/// (MOUNT_ATTR_IDMAP, kernel 5.12).
+///
+/// `EINVAL` for a file system that cannot do this.
+pub fn map_owners(mount: impl AsFd, user_namespace: impl AsFd, recursive: bool) -> io::Result<()> {
+    const IDMAP: u64 = 0x10_0000;
+    let userns_fd = user_namespace.as_fd().as_raw_fd() as u64;
+    apply(mount, c"", recursive, &MountAttr { attr_set: IDMAP, attr_clr: 0, propagation: 0, userns_fd })
+}
+
+fn apply(dir: impl AsFd, path: &CStr, recursive: bool, attributes: &MountAttr) -> io::Result<()> {
     let mut flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
     if recursive {
         flags |= libc::AT_RECURSIVE;
@@ -74,6 +88,8 @@ pub fn set_attributes(dir: impl AsFd, path: &CStr, recursive: bool, change: Chan
     let dir = dir.as_fd().as_raw_fd();
     let size = std::mem::size_of::<MountAttr>();
     // SAFETY: `path` is a terminated string and `attributes` a mount_attr of `size` bytes, both alive during the call.
-    check(unsafe { libc::syscall(libc::SYS_mount_setattr, dir, path.as_ptr(), flags, &raw const attributes, size) })
-        .map(drop)
+    check(unsafe {
+        libc::syscall(libc::SYS_mount_setattr, dir, path.as_ptr(), flags, std::ptr::from_ref(attributes), size)
+    })
+    .map(drop)
 }

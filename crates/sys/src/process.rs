@@ -23,6 +23,8 @@ pub mod namespace {
     pub const USER: u64 = libc::CLONE_NEWUSER as u64;
     /// The view of the cgroup tree.
     pub const CGROUP: u64 = libc::CLONE_NEWCGROUP as u64;
+    /// The monotonic and boot clocks (kernel 5.6).
+    pub const TIME: u64 = libc::CLONE_NEWTIME as u64;
 }
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -39,13 +41,28 @@ pub fn clone_process(
     cgroup: Option<BorrowedFd<'_>>,
     child: impl FnOnce() -> i32,
 ) -> io::Result<(i32, OwnedFd)> {
+    clone_with(flags, libc::SIGCHLD, cgroup, child)
+}
+
+/// As [`clone_process`], but the copy is a sibling: its parent, who reaps it, is the caller's parent (CLONE_PARENT).
+pub fn clone_sibling(flags: u64, child: impl FnOnce() -> i32) -> io::Result<(i32, OwnedFd)> {
+    // The kernel wants no signal here: the parent gets the one that the caller's end would send.
+    clone_with(flags | libc::CLONE_PARENT as u64, 0, None, child)
+}
+
+fn clone_with(
+    flags: u64,
+    exit_signal: libc::c_int,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> i32,
+) -> io::Result<(i32, OwnedFd)> {
     let mut pidfd: libc::c_int = -1;
     let mut arguments = libc::clone_args {
         flags: flags | libc::CLONE_PIDFD as u64,
         pidfd: &raw mut pidfd as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal: exit_signal as u64,
         stack: 0,
         stack_size: 0,
         tls: 0,

@@ -42,6 +42,7 @@ pub fn resources(wanted: &Wanted) -> Result<Resources> {
         pids: wanted.pids_limit.filter(|limit| *limit > 0),
         blkio_weight: Some(wanted.blkio_weight).filter(|weight| *weight > 0),
         blkio_throttle: throttles(wanted)?,
+        ..Resources::default()
     })
 }
 

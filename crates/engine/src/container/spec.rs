@@ -56,6 +56,7 @@ pub fn build(
         privileged: host.privileged,
         root_propagation: root_propagation(record),
         init: host.init.unwrap_or(false),
+        ..ContainerSpec::default()
     };
     Ok(MonitorSpec {
         container,
@@ -87,6 +88,7 @@ fn process(record: &Record, security: &Security) -> Result<Process> {
         oom_score_adj: Some(host.oom_score_adj).filter(|adjustment| *adjustment != 0),
         apparmor_profile: security.apparmor.clone(),
         selinux_label: security.selinux.clone(),
+        ..Process::default()
     })
 }
 
@@ -165,6 +167,7 @@ fn namespaces(directory: &Directory, host: &HostConfig, sandbox: &SandboxPlan) -
             "" if host.privileged => Namespace::Host,
             _ => Namespace::New,
         },
+        ..Namespaces::default()
     })
 }
 
@@ -189,6 +192,7 @@ fn managed_file(path: PathBuf, destination: &str) -> Mount {
         readonly_recursive: false,
         propagation: Propagation::Rprivate,
         options: Vec::new(),
+        ..Mount::default()
     }
 }
 
@@ -213,6 +217,7 @@ fn user_mount(mount: &MountRecord) -> Result<Mount> {
             }
             _ => mount.options.clone(),
         },
+        ..Mount::default()
     })
 }
 

@@ -98,6 +98,7 @@ fn container(root: PathBuf, process: Process) -> ContainerSpec {
         privileged: false,
         root_propagation: Propagation::Private,
         init: false,
+        ..ContainerSpec::default()
     }
 }
 

@@ -118,6 +118,15 @@ impl Group {
         self.set_frozen(false).context("cannot thaw the container")
     }
 
+    /// Whether its processes are stopped.
+    pub fn is_frozen(&self) -> Result<bool> {
+        match &self.layout {
+            Layout::Legacy { hierarchies } => v1::is_frozen(hierarchies, &self.path),
+            Layout::Unified { root } => v2::is_frozen(&root.join(&self.path)),
+        }
+        .context("cannot ask whether the container is frozen")
+    }
+
     fn set_frozen(&self, frozen: bool) -> Result<()> {
         let set = || match &self.layout {
             Layout::Legacy { hierarchies } => v1::set_frozen(hierarchies, &self.path, frozen),
@@ -208,6 +217,12 @@ fn clean(path: &str) -> Result<String> {
         return Err(Error::invalid(format!("invalid cgroup path: {path:?}")));
     }
     Ok(relative.to_owned())
+}
+
+/// A line of rdma.max.
+fn rdma_line(device: &str, handles: Option<u32>, objects: Option<u32>) -> String {
+    let part = |name: &str, value: Option<u32>| value.map(|value| format!(" {name}={value}")).unwrap_or_default();
+    format!("{device}{}{}", part("hca_handle", handles), part("hca_object", objects))
 }
 
 fn remove_tree(folder: &std::path::Path) -> std::result::Result<(), String> {

@@ -110,6 +110,8 @@ pub(super) fn set_limits(hierarchies: &[Hierarchy], path: &str, limits: &Resourc
     if let Some(folder) = folder("cpu") {
         set(&folder, "cpu.shares", limits.cpu_shares)?;
         set_cpu_quota(&folder, limits)?;
+        set(&folder, "cpu.cfs_burst_us", limits.cpu_burst)?;
+        set(&folder, "cpu.idle", limits.cpu_idle)?;
         set(&folder, "cpu.rt_period_us", limits.cpu_rt_period)?;
         set(&folder, "cpu.rt_runtime_us", limits.cpu_rt_runtime)?;
     }
@@ -123,6 +125,30 @@ pub(super) fn set_limits(hierarchies: &[Hierarchy], path: &str, limits: &Resourc
     }
     if let Some(folder) = folder("blkio") {
         set_block_io(&folder, limits)?;
+    }
+    set_rarer(hierarchies, path, limits)
+}
+
+fn set_rarer(hierarchies: &[Hierarchy], path: &str, limits: &Resources) -> Result<()> {
+    let folder = |controller: &str| {
+        find(hierarchies, controller).map(|hierarchy| hierarchy.mount.join(path)).ok_or_else(|| {
+            Error::not_implemented(format!("this host has no {controller} cgroup controller of version 1"))
+        })
+    };
+    if !limits.unified.is_empty() {
+        return Err(Error::invalid("unified resources need a host with cgroup version 2"));
+    }
+    for (size, limit) in &limits.hugepages {
+        set(&folder("hugetlb")?, &format!("hugetlb.{size}.limit_in_bytes"), Some(limit))?;
+    }
+    for (device, (handles, objects)) in &limits.rdma {
+        set(&folder("rdma")?, "rdma.max", Some(super::rdma_line(device, *handles, *objects)))?;
+    }
+    if let Some(class) = limits.network_class {
+        set(&folder("net_cls")?, "net_cls.classid", Some(class))?;
+    }
+    for (interface, priority) in &limits.network_priorities {
+        set(&folder("net_prio")?, "net_prio.ifpriomap", Some(format!("{interface} {priority}")))?;
     }
     Ok(())
 }
@@ -154,6 +180,7 @@ fn set_memory(folder: &Path, limits: &Resources) -> Result<()> {
     }
     set(folder, "memory.soft_limit_in_bytes", limits.memory_reservation.filter(|value| *value != 0))?;
     set(folder, "memory.swappiness", limits.memory_swappiness)?;
+    set(folder, "memory.kmem.tcp.limit_in_bytes", limits.kernel_memory_tcp.filter(|value| *value != 0))?;
     set(folder, "memory.oom_control", limits.oom_kill_disable.then_some(1))
 }
 
@@ -171,6 +198,14 @@ fn set_block_io(folder: &Path, limits: &Resources) -> Result<()> {
     let weight = limits.blkio_weight.filter(|weight| *weight != 0);
     for file in ["blkio.weight", "blkio.bfq.weight"] {
         set(folder, file, weight)?;
+    }
+    for file in ["blkio.leaf_weight", "blkio.bfq.leaf_weight"] {
+        set(folder, file, limits.blkio_leaf_weight.filter(|weight| *weight != 0))?;
+    }
+    for (major, minor, weight) in &limits.blkio_weight_device {
+        for file in ["blkio.weight_device", "blkio.bfq.weight_device"] {
+            set(folder, file, Some(format!("{major}:{minor} {weight}")))?;
+        }
     }
     for (kind, major, minor, value) in &limits.blkio_throttle {
         let file = match kind.as_str() {
@@ -191,6 +226,12 @@ pub(super) fn set_frozen(hierarchies: &[Hierarchy], path: &str, frozen: bool) ->
     let state = if frozen { "FROZEN" } else { "THAWED" };
     files::write(&file, state)?;
     Ok(files::read(&file)?.trim() == state)
+}
+
+pub(super) fn is_frozen(hierarchies: &[Hierarchy], path: &str) -> io::Result<bool> {
+    let Some(hierarchy) = find(hierarchies, "freezer") else { return Ok(false) };
+    let state = files::read_if_there(&hierarchy.mount.join(path).join("freezer.state"))?;
+    Ok(state.is_some_and(|state| state.trim() != "THAWED"))
 }
 
 pub(super) fn oom_kills(hierarchies: &[Hierarchy], path: &str) -> Result<u64> {

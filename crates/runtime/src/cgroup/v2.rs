@@ -11,7 +11,7 @@ use super::{device_program, devices, files};
 use crate::spec::{ContainerSpec, Resources};
 
 /// What a container's limits and figures need.
-const CONTROLLERS: [&str; 5] = ["cpu", "memory", "pids", "io", "cpuset"];
+const CONTROLLERS: [&str; 7] = ["cpu", "memory", "pids", "io", "cpuset", "hugetlb", "rdma"];
 
 pub(super) fn create(root: &Path, path: &str, spec: &ContainerSpec) -> Result<()> {
     let folder = root.join(path);
@@ -87,6 +87,25 @@ pub(super) fn set_limits(folder: &Path, limits: &Resources) -> Result<()> {
                 .with_hint("its cgroup controller is not available; see /sys/fs/cgroup/cgroup.controllers"));
         }
     }
+    set_named(folder, limits)
+}
+
+/// Limits by device or page size, and whatever was written down for version 2 itself, which has the last word.
+fn set_named(folder: &Path, limits: &Resources) -> Result<()> {
+    let mut named: Vec<(String, String)> = Vec::new();
+    for (size, limit) in &limits.hugepages {
+        named.push((format!("hugetlb.{size}.max"), limit.to_string()));
+    }
+    for (device, (handles, objects)) in &limits.rdma {
+        named.push(("rdma.max".to_owned(), super::rdma_line(device, *handles, *objects)));
+    }
+    named.extend(limits.unified.iter().map(|(file, value)| (file.clone(), value.clone())));
+    for (file, value) in named {
+        // One line is one rule for the kernel.
+        for line in value.lines() {
+            files::write(&folder.join(&file), line).with_context(|| format!("cannot set {file} to {line}"))?;
+        }
+    }
     Ok(())
 }
 
@@ -116,12 +135,22 @@ fn values(limits: &Resources) -> Result<Vec<(&'static str, String)>> {
     for (file, text) in [("cpuset.cpus", &limits.cpuset_cpus), ("cpuset.mems", &limits.cpuset_mems)] {
         values.extend(text.iter().filter(|text| !text.is_empty()).map(|text| (file, text.clone())));
     }
+    if let Some(burst) = limits.cpu_burst {
+        values.push(("cpu.max.burst", burst.to_string()));
+    }
+    if let Some(idle) = limits.cpu_idle {
+        values.push(("cpu.idle", idle.to_string()));
+    }
     if let Some(pids) = limits.pids {
         values.push(("pids.max", if pids > 0 { pids.to_string() } else { "max".to_owned() }));
     }
     if let Some(weight) = limits.blkio_weight.filter(|weight| *weight != 0) {
         values.push(("io.bfq.weight", weight.to_string()));
         values.push(("io.weight", weight_of_block_io(weight).to_string()));
+    }
+    for (major, minor, weight) in &limits.blkio_weight_device {
+        values.push(("io.bfq.weight", format!("{major}:{minor} {weight}")));
+        values.push(("io.weight", format!("{major}:{minor} {}", weight_of_block_io(*weight))));
     }
     for (kind, major, minor, value) in &limits.blkio_throttle {
         if !matches!(kind.as_str(), "rbps" | "wbps" | "riops" | "wiops") {
@@ -158,6 +187,10 @@ fn weight_of_block_io(weight: u16) -> u64 {
 pub(super) fn set_frozen(folder: &Path, frozen: bool) -> Result<bool> {
     files::write(&folder.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
     Ok(files::read_entry(&folder.join("cgroup.events"), "frozen")? == Some(u64::from(frozen)))
+}
+
+pub(super) fn is_frozen(folder: &Path) -> io::Result<bool> {
+    Ok(files::read_entry(&folder.join("cgroup.events"), "frozen")? == Some(1))
 }
 
 pub(super) fn oom_kills(folder: &Path) -> Result<u64> {

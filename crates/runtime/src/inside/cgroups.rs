@@ -22,7 +22,18 @@ pub(super) fn mount(root: &OwnedFd, spec: &ContainerSpec, layout: &Layout) -> Re
         return Ok(());
     }
     let attributes = if spec.privileged { INERT } else { INERT | RDONLY };
-    let target = find_or_make(root, "/sys/fs/cgroup", Missing::Folder).context("cannot find /sys/fs/cgroup")?;
+    mount_at(root, "/sys/fs/cgroup", attributes, spec, layout)
+}
+
+/// As [`mount()`], anywhere.
+pub(super) fn mount_at(
+    root: &OwnedFd,
+    place: &str,
+    attributes: u64,
+    spec: &ContainerSpec,
+    layout: &Layout,
+) -> Result<()> {
+    let target = find_or_make(root, place, Missing::Folder).with_context(|| format!("cannot find {place}"))?;
     match layout {
         Layout::Unified { root: host } => {
             let mount = if spec.namespaces.cgroup == Namespace::Host {
@@ -30,17 +41,18 @@ pub(super) fn mount(root: &OwnedFd, spec: &ContainerSpec, layout: &Layout) -> Re
             } else {
                 fsmount::new("cgroup2", &[("source", Some("cgroup"))], attributes)
             };
-            mount.and_then(|mount| mount.attach(target)).context("cannot mount /sys/fs/cgroup")?;
+            mount.and_then(|mount| mount.attach(target)).with_context(|| format!("cannot mount {place}"))?;
         }
         Layout::Legacy { hierarchies } => {
             let tmpfs = fsmount::new("tmpfs", &[("source", Some("tmpfs")), ("mode", Some("755"))], INERT);
-            let folder = tmpfs.and_then(|tmpfs| tmpfs.attach(target)).context("cannot mount /sys/fs/cgroup")?;
+            let folder =
+                tmpfs.and_then(|tmpfs| tmpfs.attach(target)).with_context(|| format!("cannot mount {place}"))?;
             for hierarchy in hierarchies {
                 bind_hierarchy(&folder, hierarchy, &spec.cgroup.path, attributes)
-                    .with_context(|| format!("cannot mount /sys/fs/cgroup/{}", hierarchy.name))?;
+                    .with_context(|| format!("cannot mount {place}/{}", hierarchy.name))?;
             }
             let change = Change { set: attributes, ..Change::default() };
-            fsmount::change(&folder, change, false).context("cannot make /sys/fs/cgroup read-only")?;
+            fsmount::change(&folder, change, false).with_context(|| format!("cannot change {place}"))?;
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ pub(super) type Parameter<'a> = (&'a str, Option<&'a str>);
 
 /// A mount that is attached nowhere yet.
 #[derive(Debug)]
-pub(super) struct Detached {
+pub(crate) struct Detached {
     fd: OwnedFd,
     /// What the kernel (before 5.12) could not set while it was detached.
     left: Vec<(Change, bool)>,
@@ -77,6 +77,11 @@ impl Detached {
         }
     }
 
+    /// Shows the files with the owners that the user namespace maps them to.
+    pub(crate) fn map_owners(&mut self, user_namespace: impl AsFd, recursive: bool) -> io::Result<()> {
+        wharf_sys::mount::map_owners(&self.fd, user_namespace, recursive)
+    }
+
     /// The root of the mount.
     pub(super) fn fd(&self) -> &OwnedFd {
         &self.fd
@@ -109,6 +114,7 @@ fn change_attached(mount: &OwnedFd, change: Change, recursive: bool) -> io::Resu
         let mut flags = match change.propagation {
             propagation::SHARED => MountPropagationFlags::SHARED,
             propagation::SLAVE => MountPropagationFlags::DOWNSTREAM,
+            propagation::UNBINDABLE => MountPropagationFlags::UNBINDABLE,
             _ => MountPropagationFlags::PRIVATE,
         };
         flags.set(MountPropagationFlags::REC, recursive);

@@ -7,6 +7,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, open};
 use wharf_sys::mount::{Change, attribute, propagation};
 use wharf_types::{Error, Kind, Result, ResultExt};
 
+use super::copy_up;
 use super::destination::{Missing, find_or_make};
 use super::fsmount::{self, Detached};
 use super::options::{self, Parsed};
@@ -17,6 +18,7 @@ use crate::spec::{ContainerSpec, Mount, MountSource, Propagation, RootFs};
 /// the host's events keeps its tie. Returns whether events could still pass to the host.
 pub(super) fn isolate(spec: &ContainerSpec) -> Result<bool> {
     let host = open_host_root()?;
+    // What the mount table of the host has to keep of its ties depends on the mounts to come.
     let wanted = |kinds: &[Propagation]| {
         kinds.contains(&spec.root_propagation) || spec.mounts.iter().any(|mount| kinds.contains(&mount.propagation))
     };
@@ -42,19 +44,29 @@ fn open_host_root() -> Result<OwnedFd> {
 }
 
 /// Mounts the container's root on top of the host's: /, as this process resolves it, stays the host's until pivot_root.
-pub(super) fn mount_root(spec: &ContainerSpec) -> Result<OwnedFd> {
-    let detached = match &spec.root {
-        RootFs::Overlay { lower, upper, work } => {
-            overlay::mount(lower, upper, work).context("cannot mount the container's root")?
-        }
-        RootFs::Directory(folder) => fsmount::copy(CWD, folder, true)
-            .with_context(|| format!("cannot use {} as the container's root", folder.display()))?,
+pub(super) fn mount_root(spec: &ContainerSpec, ready: Option<Detached>) -> Result<OwnedFd> {
+    let detached = match ready {
+        Some(ready) => ready,
+        None => copy_root(spec, None)?,
     };
     let root = detached.attach(open_host_root()?).context("cannot attach the container's root")?;
     let change = Change { propagation: bits(spec.root_propagation), ..Change::default() };
     fsmount::change(&root, change, is_recursive(spec.root_propagation))
         .context("cannot set the propagation of the container's root")?;
     Ok(root)
+}
+
+/// The container's root, attached nowhere; an overlay's files are shown with the owners that `user` maps them to.
+pub(crate) fn copy_root(spec: &ContainerSpec, user: Option<&OwnedFd>) -> Result<Detached> {
+    match (&spec.root, user) {
+        (RootFs::Overlay { lower, upper, work }, None) => overlay::mount(lower, upper, work),
+        (RootFs::Overlay { lower, upper, work }, Some(user)) => overlay::mount_mapped(lower, upper, work, user),
+        (RootFs::Directory(folder), _) => {
+            return fsmount::copy(CWD, folder, true)
+                .with_context(|| format!("cannot use {} as the container's root", folder.display()));
+        }
+    }
+    .context("cannot mount the container's root")
 }
 
 /// Whether a mount of the specification is at or below `prefix`, which ends with a slash.
@@ -67,27 +79,27 @@ pub(super) fn replaces(spec: &ContainerSpec, place: &str) -> bool {
     spec.mounts.iter().any(|mount| normal(&mount.destination) == place)
 }
 
-fn normal(path: &str) -> String {
+pub(super) fn normal(path: &str) -> String {
     let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
     format!("/{}", names.join("/"))
 }
 
-/// Mounts what the specification names.
-pub(super) fn mount_user(root: &OwnedFd, spec: &ContainerSpec) -> Result<()> {
-    for mount in &spec.mounts {
-        mount_one(root, mount)?;
+/// Mounts what the specification names. `binds` are those that were made ready, by index.
+pub(super) fn mount_user(root: &OwnedFd, spec: &ContainerSpec, binds: &mut [Option<Detached>]) -> Result<()> {
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        mount_one(root, mount, binds.get_mut(index).and_then(Option::take))?;
     }
     Ok(())
 }
 
-fn mount_one(root: &OwnedFd, mount: &Mount) -> Result<()> {
-    let Parsed { mut change, parameters } = options::parse(&mount.options);
+pub(super) fn mount_one(root: &OwnedFd, mount: &Mount, ready: Option<Detached>) -> Result<()> {
+    let Parsed { mut change, parameters, deep } = options::parse(&mount.options);
     if mount.readonly {
         change.set |= attribute::RDONLY;
     }
     let failed = || format!("cannot mount {} at {}", describe(&mount.source), mount.destination);
     let (mut detached, missing) = match &mount.source {
-        MountSource::Bind { path, recursive } => bind(path, *recursive, mount, change)?,
+        MountSource::Bind { path, recursive } => bind(path, *recursive, mount, change, ready)?,
         MountSource::Within { path, subpath } => {
             let whole = fsmount::copy(CWD, path, false).with_context(failed)?;
             with_changes(part(&whole, subpath).with_context(failed)?, mount, change)?
@@ -104,22 +116,29 @@ fn mount_one(root: &OwnedFd, mount: &Mount) -> Result<()> {
             (fsmount::new(kind, &all, change.set).with_context(failed)?, Missing::Folder)
         }
     };
+    if deep != Change::default() {
+        detached.change(deep, true).with_context(failed)?;
+    }
     let tie = Change { propagation: bits(mount.propagation), ..Change::default() };
     detached.change(tie, is_recursive(mount.propagation)).with_context(failed)?;
     let target = find_or_make(root, &mount.destination, missing).with_context(failed)?;
+    if mount.copy_up {
+        copy_up::fill(&target, detached.fd()).with_context(failed)?;
+    }
     detached.attach(&target).with_context(failed)?;
     Ok(())
 }
 
-fn bind(path: &Path, recursive: bool, mount: &Mount, change: Change) -> Result<(Detached, Missing)> {
-    let failed = || format!("cannot bind {} at {}", path.display(), mount.destination);
-    let detached = match fsmount::copy(CWD, path, recursive) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let text =
-                format!("invalid mount config for type \"bind\": bind source path does not exist: {}", path.display());
-            return Err(Error::new(Kind::InvalidParameter, text));
-        }
-        other => other.with_context(failed)?,
+fn bind(
+    path: &Path,
+    recursive: bool,
+    mount: &Mount,
+    change: Change,
+    ready: Option<Detached>,
+) -> Result<(Detached, Missing)> {
+    let detached = match ready {
+        Some(ready) => ready,
+        None => copy_source(path, recursive, mount)?,
     };
     with_changes(detached, mount, change)
 }
@@ -141,6 +160,18 @@ fn with_changes(mut detached: Detached, mount: &Mount, change: Change) -> Result
     Ok((detached, if is_folder { Missing::Folder } else { Missing::File }))
 }
 
+/// A copy of what a bind shows.
+pub(crate) fn copy_source(path: &Path, recursive: bool, mount: &Mount) -> Result<Detached> {
+    match fsmount::copy(CWD, path, recursive) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text =
+                format!("invalid mount config for type \"bind\": bind source path does not exist: {}", path.display());
+            Err(Error::new(Kind::InvalidParameter, text))
+        }
+        other => other.with_context(|| format!("cannot bind {} at {}", path.display(), mount.destination)),
+    }
+}
+
 fn describe(source: &MountSource) -> String {
     match source {
         MountSource::Bind { path, .. } => path.display().to_string(),
@@ -156,11 +187,12 @@ fn bits(kind: Propagation) -> u64 {
         Propagation::Private | Propagation::Rprivate => propagation::PRIVATE,
         Propagation::Slave | Propagation::Rslave => propagation::SLAVE,
         Propagation::Shared | Propagation::Rshared => propagation::SHARED,
+        Propagation::Unbindable | Propagation::Runbindable => propagation::UNBINDABLE,
     }
 }
 
 fn is_recursive(kind: Propagation) -> bool {
-    matches!(kind, Propagation::Rprivate | Propagation::Rslave | Propagation::Rshared)
+    matches!(kind, Propagation::Rprivate | Propagation::Rslave | Propagation::Rshared | Propagation::Runbindable)
 }
 
 #[cfg(test)]

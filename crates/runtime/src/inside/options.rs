@@ -9,6 +9,8 @@ use super::fsmount::Parameter;
 pub(super) struct Parsed<'a> {
     /// Attributes of the mount.
     pub(super) change: Change,
+    /// Attributes of the mount and of all below it.
+    pub(super) deep: Change,
     /// Parameters of the file system.
     pub(super) parameters: Vec<Parameter<'a>>,
 }
@@ -25,46 +27,60 @@ pub(super) fn parse(options: &[String]) -> Parsed<'_> {
 
 impl<'a> Parsed<'a> {
     fn add(&mut self, option: &'a str) {
-        use attribute::{NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, RELATIME, STRICTATIME};
+        if let Some((bit, on)) = attribute_of(option) {
+            return put(&mut self.change, bit, on);
+        }
+        // With an `r` in front an attribute holds for all mounts below, too.
+        if let Some((bit, on)) = option.strip_prefix('r').and_then(attribute_of) {
+            return put(&mut self.deep, bit, on);
+        }
         match option {
-            "ro" => self.set(RDONLY),
-            "rw" => self.clear(RDONLY),
-            "nosuid" => self.set(NOSUID),
-            "suid" => self.clear(NOSUID),
-            "nodev" => self.set(NODEV),
-            "dev" => self.clear(NODEV),
-            "noexec" => self.set(NOEXEC),
-            "exec" => self.clear(NOEXEC),
-            "nosymfollow" => self.set(NOSYMFOLLOW),
-            "symfollow" => self.clear(NOSYMFOLLOW),
-            "nodiratime" => self.set(NODIRATIME),
-            "diratime" => self.clear(NODIRATIME),
-            "noatime" => self.access_times(NOATIME),
-            "strictatime" => self.access_times(STRICTATIME),
-            "relatime" | "atime" | "norelatime" | "nostrictatime" => self.access_times(RELATIME),
-            "" | "bind" | "rbind" | "defaults" | "async" | "nomand" | "private" | "rprivate" | "slave" | "rslave"
-            | "shared" | "rshared" | "tmpcopyup" | "notmpcopyup" => {}
+            "" | "bind" | "rbind" | "defaults" | "async" | "nomand" | "mand" | "private" | "rprivate" | "slave"
+            | "rslave" | "shared" | "rshared" | "unbindable" | "runbindable" | "tmpcopyup" | "notmpcopyup"
+            | "idmap" | "ridmap" => {}
             other => self.parameters.push(match other.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (other, None),
             }),
         }
     }
+}
 
-    fn set(&mut self, bit: u64) {
-        self.change.set |= bit;
-        self.change.clear &= !bit;
-    }
+/// The attribute that a word sets (`true`) or clears.
+fn attribute_of(word: &str) -> Option<(u64, bool)> {
+    use attribute::{NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, RELATIME, STRICTATIME};
+    Some(match word {
+        "ro" => (RDONLY, true),
+        "rw" => (RDONLY, false),
+        "nosuid" => (NOSUID, true),
+        "suid" => (NOSUID, false),
+        "nodev" => (NODEV, true),
+        "dev" => (NODEV, false),
+        "noexec" => (NOEXEC, true),
+        "exec" => (NOEXEC, false),
+        "nosymfollow" => (NOSYMFOLLOW, true),
+        "symfollow" => (NOSYMFOLLOW, false),
+        "nodiratime" => (NODIRATIME, true),
+        "diratime" => (NODIRATIME, false),
+        "noatime" => (NOATIME, true),
+        "strictatime" => (STRICTATIME, true),
+        "relatime" | "atime" | "norelatime" | "nostrictatime" => (RELATIME, true),
+        _ => return None,
+    })
+}
 
-    fn clear(&mut self, bit: u64) {
-        self.change.clear |= bit;
-        self.change.set &= !bit;
-    }
-
-    /// The access time policy is a number, not a bit: all of it is cleared when one is set.
-    fn access_times(&mut self, policy: u64) {
-        self.change.set = self.change.set & !attribute::ATIME_MASK | policy;
-        self.change.clear |= attribute::ATIME_MASK;
+fn put(change: &mut Change, bit: u64, on: bool) {
+    let is_access_time = bit & attribute::ATIME_MASK != 0 || bit == attribute::RELATIME;
+    if is_access_time {
+        // The access time policy is a number, not a bit: all of it is cleared when one is set.
+        change.set = change.set & !attribute::ATIME_MASK | bit;
+        change.clear |= attribute::ATIME_MASK;
+    } else if on {
+        change.set |= bit;
+        change.clear &= !bit;
+    } else {
+        change.clear |= bit;
+        change.set &= !bit;
     }
 }
 
@@ -79,6 +95,15 @@ mod tests {
         assert_eq!(parsed.change.set, attribute::NOSUID | attribute::NOEXEC);
         assert_eq!(parsed.change.clear, 0);
         assert_eq!(parsed.parameters, [("size", Some("64k")), ("nr_inodes", Some("3"))]);
+    }
+
+    #[test]
+    fn a_word_for_all_mounts_below_is_apart() {
+        let options = ["rro".to_owned(), "rnosuid".to_owned(), "nodev".to_owned(), "relatime".to_owned()];
+        let parsed = parse(&options);
+        assert_eq!(parsed.deep.set, attribute::RDONLY | attribute::NOSUID);
+        assert_eq!((parsed.change.set, parsed.change.clear), (attribute::NODEV, attribute::ATIME_MASK));
+        assert!(parsed.parameters.is_empty());
     }
 
     #[test]

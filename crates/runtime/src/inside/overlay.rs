@@ -55,6 +55,26 @@ pub(super) fn mount_lower(lower: &[PathBuf]) -> io::Result<Detached> {
             attached(&[&b"lowerdir="[..], &names.join(&b':')].concat())
         }
     }
+/// As [`mount()`], with the owners of all files shown as the user namespace maps them: on disk they stay as they are (kernel
+/// 5.19).
+pub(super) fn mount_mapped(lower: &[PathBuf], upper: &Path, work: &Path, user: &OwnedFd) -> io::Result<Detached> {
+    let mapped = |path: &Path| {
+        let mut copy = fsmount::copy(rustix::fs::CWD, path, false)?;
+        copy.map_owners(user, false)?;
+        io::Result::Ok(copy)
+    };
+    if lower.is_empty() {
+        return mapped(upper);
+    }
+    let lower = lower.iter().map(|layer| mapped(layer)).collect::<io::Result<Vec<_>>>()?;
+    // The two must be on the same mount, so it is their common folder that is mapped.
+    let folder = upper.parent().filter(|folder| work.parent() == Some(folder)).ok_or(io::ErrorKind::InvalidInput)?;
+    let folder = mapped(folder)?;
+    let name = |mount: &Detached| PathBuf::from(format!("/proc/self/fd/{}", mount.fd().as_raw_fd()));
+    let inside = |path: &Path| path.file_name().map(|file| name(&folder).join(file)).ok_or(io::ErrorKind::InvalidInput);
+    let lower: Vec<PathBuf> = lower.iter().map(name).collect();
+    let (upper, work) = (inside(upper)?, inside(work)?);
+    if wharf_sys::kernel::at_least(6, 5) { one_by_one(&lower, &upper, &work) } else { joined(&lower, &upper, &work) }
 }
 
 /// Kernel 6.5: a parameter for each layer.

@@ -6,9 +6,13 @@ use std::io;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use wharf_sys::capability::{self, Sets};
+use wharf_sys::scheduling::{self, Scheduling};
+use wharf_sys::seccomp::Manner;
 use wharf_types::{Error, Result, ResultExt};
 
 use super::user::Identity;
+use crate::channel::Newborn;
+use crate::seccomp::Filter;
 use crate::spec::{Process, Seccomp};
 use crate::{capabilities, seccomp};
 
@@ -39,20 +43,26 @@ pub(crate) fn set_while_on_host(process: &Process) -> Result<()> {
     if let Some(adjustment) = process.oom_score_adj {
         set_oom_score(adjustment.clamp(-1000, 1000)).context("cannot set oom_score_adj")?;
     }
-    if let Some(profile) = &process.apparmor_profile
-        && fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"))
-    {
+    if let Some(profile) = process.apparmor_profile.as_ref().filter(|_| has_apparmor()) {
         let dedicated = "/proc/self/attr/apparmor/exec";
         let path = if fs::exists(dedicated).unwrap_or(false) { dedicated } else { "/proc/self/attr/exec" };
         fs::write(path, format!("exec {profile}"))
             .with_context(|| format!("cannot take on AppArmor profile {profile:?}"))?;
     }
-    if let Some(label) = &process.selinux_label
-        && fs::exists("/sys/fs/selinux/enforce").unwrap_or(false)
-    {
+    if let Some(label) = process.selinux_label.as_ref().filter(|_| has_selinux()) {
         fs::write("/proc/self/attr/exec", label).with_context(|| format!("cannot take on SELinux label {label:?}"))?;
     }
     Ok(())
+}
+
+/// Whether the kernel has AppArmor, and it is on.
+pub fn has_apparmor() -> bool {
+    fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"))
+}
+
+/// Whether SELinux is on: its file system is mounted.
+pub fn has_selinux() -> bool {
+    fs::exists("/sys/fs/selinux/enforce").unwrap_or(false)
 }
 
 /// Without CAP_SYS_RESOURCE the value cannot go below the present one, which is then kept.
@@ -89,37 +99,114 @@ pub(super) fn set_limits(process: &Process) -> Result<()> {
     Ok(())
 }
 
+/// How the process is scheduled, on processors and disks.
+pub(super) fn set_scheduling(process: &Process) -> Result<()> {
+    if let Some(wanted) = &process.scheduling {
+        let (runtime, deadline, period) = wanted.deadline;
+        let scheduling = Scheduling {
+            policy: wanted.policy,
+            flags: wanted.flags,
+            nice: wanted.nice,
+            priority: wanted.priority,
+            runtime,
+            deadline,
+            period,
+            ..Scheduling::default()
+        };
+        scheduling::set_scheduling(scheduling).context("cannot set the scheduler")?;
+    }
+    if let Some((class, level)) = process.io_priority {
+        scheduling::set_io_priority(class, level).context("cannot set the I/O priority")?;
+    }
+    if !process.processors.is_empty() {
+        scheduling::set_processors(&process.processors).context("cannot set the CPU affinity")?;
+    }
+    match process.personality {
+        Some(domain) => scheduling::set_personality(domain).context("cannot set the personality"),
+        None => Ok(()),
+    }
+}
+
+/// The masks of a process's capability sets.
+struct Wanted {
+    bounding: u64,
+    last: Sets,
+    ambient: u64,
+}
+
+impl Wanted {
+    fn of(process: &Process, identity: &Identity, permitted: u64) -> Result<Self> {
+        let Some(sets) = &process.sets else {
+            let bounding = capabilities::mask(&process.capabilities)?;
+            let kept = if identity.uid == 0 { bounding & permitted } else { 0 };
+            return Ok(Self { bounding, last: Sets { effective: kept, permitted: kept, inheritable: 0 }, ambient: 0 });
+        };
+        let mask = |names: &[String]| Ok::<_, Error>(capabilities::mask(names)? & permitted);
+        let last = Sets {
+            effective: mask(&sets.effective)?,
+            permitted: mask(&sets.permitted)?,
+            inheritable: mask(&sets.inheritable)?,
+        };
+        let ambient = mask(&sets.ambient)? & last.permitted & last.inheritable;
+        Ok(Self { bounding: capabilities::mask(&sets.bounding)?, last, ambient })
+    }
+}
+
 /// Becomes the user with the capabilities and the filter of the process. After this only execve should follow.
 ///
-/// The filter comes last, so that it has to allow nothing of what the runtime itself does, but for capset.
-pub(super) fn confine(process: &Process, identity: &Identity) -> Result<()> {
-    let bounding = capabilities::mask(&process.capabilities)?;
+/// The filter comes last, so that it has to allow nothing of what the runtime itself does, but for capset and, where calls
+/// are notified of, sendmsg to `channel`.
+pub(super) fn confine(process: &Process, identity: &Identity, channel: Option<&Newborn>) -> Result<()> {
+    let permitted = capability::get().context("cannot read the capabilities")?.permitted;
+    let Wanted { bounding, last, ambient } = Wanted::of(process, identity, permitted)?;
     let filter = compile(process)?;
     drop_bounding(bounding)?;
     become_user(identity)?;
-    let permitted = capability::get().context("cannot read the capabilities")?.permitted;
-    let kept = if identity.uid == 0 { bounding & permitted } else { 0 };
-    let last = Sets { effective: kept, permitted: kept, inheritable: 0 };
     if process.no_new_privileges {
         set_no_new_privs(true).map_err(io::Error::from).context("cannot set no_new_privs")?;
-    } else if filter.is_some() {
-        let wide = kept | SYS_ADMIN & permitted;
-        set_capabilities(Sets { effective: wide, permitted: wide, inheritable: 0 })?;
     }
-    if let Some(filter) = filter {
-        wharf_sys::seccomp::install(&filter, false).context("cannot install the seccomp filter")?;
+    let Some(Filter { instructions, manner }) = filter else {
+        set_capabilities(last)?;
+        return raise_ambient(ambient);
+    };
+    if ambient != 0 {
+        // Changing users took it away; it holds from here on, whatever is dropped below.
+        set_capabilities(Sets { effective: permitted, permitted, inheritable: last.inheritable })?;
+        raise_ambient(ambient)?;
+    }
+    if !process.no_new_privileges {
+        let kept = last.permitted | SYS_ADMIN & permitted;
+        set_capabilities(Sets { effective: kept, permitted: kept, inheritable: last.inheritable })?;
+    }
+    let listener = wharf_sys::seccomp::install(&instructions, manner).context("cannot install the seccomp filter")?;
+    if let Some((listener, channel)) = listener.zip(channel) {
+        channel.send_listener(&listener)?;
     }
     set_capabilities(last)
 }
 
-fn compile(process: &Process) -> Result<Option<Vec<wharf_sys::seccomp::Instruction>>> {
+fn raise_ambient(mask: u64) -> Result<()> {
+    for number in (0..64).filter(|number| mask & 1 << number != 0) {
+        capability::raise_ambient(number).context("cannot raise an ambient capability")?;
+    }
+    Ok(())
+}
+
+fn compile(process: &Process) -> Result<Option<Filter>> {
+    let bounding = match &process.sets {
+        Some(sets) => capabilities::mask(&sets.bounding)?,
+        None => capabilities::mask(&process.capabilities)?,
+    };
     match &process.seccomp {
         Seccomp::Unconfined => Ok(None),
-        Seccomp::Default => Ok(Some(seccomp::default_filter(capabilities::mask(&process.capabilities)?)?)),
-        Seccomp::Profile(json) => {
-            let profile = seccomp::Profile::parse(json)?;
-            Ok(Some(profile.filter(capabilities::mask(&process.capabilities)?)?))
+        Seccomp::Default => {
+            let instructions = seccomp::default_filter(bounding)?;
+            Ok(Some(Filter { instructions, manner: Manner::default() }))
         }
+        Seccomp::Compiled(filter) => {
+            Ok(Some(Filter { instructions: filter.instructions()?, manner: Manner::default() }))
+        }
+        Seccomp::Profile(json) => seccomp::Profile::parse(json)?.compile(bounding).map(Some),
     }
 }
 

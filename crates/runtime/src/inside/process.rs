@@ -10,9 +10,9 @@ use wharf_sys::process::{clone_process, close_on_exec_from, reset_signals};
 use wharf_types::{Error, Kind, Result, ResultExt};
 
 use super::user::{self, Identity};
-use super::{privileges, program, reaper, report, terminal};
+use super::{hooks, privileges, program, reaper, report, terminal};
 use crate::channel::Newborn;
-use crate::spec::Process;
+use crate::spec::{Hook, Process};
 use crate::stdio::Stdio;
 
 /// Which process, and how.
@@ -22,6 +22,17 @@ pub(crate) struct Start<'a> {
     pub(crate) first: bool,
     /// Stay as a minimal init and run the program as a child.
     pub(crate) init: bool,
+    /// Wait there before the program is executed.
+    pub(crate) gate: Option<OwnedFd>,
+    /// What runs just before the program, if there is a gate.
+    pub(crate) hooks: &'a [Hook],
+}
+
+impl<'a> Start<'a> {
+    /// A further process of a container.
+    pub(crate) fn exec(process: &'a Process) -> Self {
+        Self { process, first: false, init: false, gate: None, hooks: &[] }
+    }
 }
 
 /// Nothing of this process (its executable, its descriptors) is open to others in the container until the program runs
@@ -31,34 +42,33 @@ pub(crate) fn shield() -> Result<()> {
 }
 
 /// Becomes the program; returns only on failure, which the caller has been told of.
-pub(crate) fn start(start: &Start<'_>, stdio: Stdio, channel: &Newborn) -> Error {
+pub(crate) fn start(mut start: Start<'_>, stdio: Stdio, channel: &mut Newborn) -> Error {
     if start.init {
-        return start_under_init(start, stdio, channel);
+        return start_under_init(&mut start, stdio, channel);
     }
-    match become_program(start, stdio, channel) {
+    match become_program(&mut start, stdio, channel) {
         Err(error) => report(channel, error),
         Ok(never) => match never {},
     }
 }
 
 /// The program is a child; this process, in the same confinement, waits for it and reaps what is left behind.
-fn start_under_init(start: &Start<'_>, stdio: Stdio, channel: &Newborn) -> Error {
+fn start_under_init(start: &mut Start<'_>, stdio: Stdio, channel: &mut Newborn) -> Error {
+    let process = start.process;
     let prepared = reaper::prepare().context("cannot prepare the init");
     if let Err(error) = prepared {
         return report(channel, error);
     }
-    let stdio = std::cell::Cell::new(Some(stdio));
-    let child = || match stdio.take().map(|stdio| become_program(start, stdio, channel)) {
-        Some(Err(error)) => {
+    let child = || match become_program(start, stdio, channel) {
+        Err(error) => {
             channel.report(&error);
             i32::from(error.kind().start_exit_code())
         }
-        Some(Ok(never)) => match never {},
-        None => 255,
+        Ok(never) => match never {},
     };
     let confined = clone_process(0, None, child).context("cannot start the program").and_then(|(pid, _pidfd)| {
-        let identity = user::find(start.process)?;
-        privileges::confine(start.process, &identity)?;
+        let identity = user::find(process)?;
+        privileges::confine(process, &identity, None)?;
         Ok(pid)
     });
     match confined {
@@ -69,29 +79,40 @@ fn start_under_init(start: &Start<'_>, stdio: Stdio, channel: &Newborn) -> Error
 
 enum Never {}
 
-fn become_program(start: &Start<'_>, stdio: Stdio, channel: &Newborn) -> Result<Never> {
+fn become_program(start: &mut Start<'_>, stdio: Stdio, channel: &mut Newborn) -> Result<Never> {
     let process = start.process;
-    // Without key rings in the kernel there is none to be kept from.
-    match wharf_sys::keyring::new_session() {
-        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::NOSYS.raw_os_error()) => {
-            return Err(error).context("cannot make a session key ring");
-        }
-        _ => {}
+    if !process.keep_keyring {
+        leave_keyring()?;
     }
     let identity = user::find(process)?;
     rustix::process::setsid().map_err(io::Error::from).context("cannot make a session")?;
     install_stdio(start, stdio, &identity, channel)?;
     privileges::set_limits(process)?;
+    privileges::set_scheduling(process)?;
     enter_folder(process, start.first)?;
     let environment = environment(process, &identity)?;
     let arguments = strings(&process.argv, "an argument")?;
-    rustix::process::umask(Mode::from_raw_mode(process.umask.unwrap_or(0o022)));
-    close_on_exec_from(3).context("cannot mark descriptors")?;
-    reset_signals().context("cannot reset signals")?;
     let path = program::find(process)?;
+    if let Some(gate) = start.gate.take() {
+        let state = channel.wait_at(gate)?;
+        hooks::run(start.hooks, &state).context("a startContainer hook failed")?;
+    }
+    rustix::process::umask(Mode::from_raw_mode(process.umask.unwrap_or(0o022)));
+    close_on_exec_from(3 + process.kept_descriptors).context("cannot mark descriptors")?;
+    reset_signals().context("cannot reset signals")?;
     channel.announce()?;
-    privileges::confine(process, &identity)?;
+    privileges::confine(process, &identity, Some(channel))?;
     Err(program::execute(&path, &arguments, &environment))
+}
+
+/// Without key rings in the kernel there is none to be kept from.
+fn leave_keyring() -> Result<()> {
+    match wharf_sys::keyring::new_session() {
+        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::NOSYS.raw_os_error()) => {
+            Err(error).context("cannot make a session key ring")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn install_stdio(start: &Start<'_>, stdio: Stdio, identity: &Identity, channel: &Newborn) -> Result<()> {

@@ -16,7 +16,7 @@ use crate::spec::ContainerSpec;
 const INERT: u64 = NOSUID | NODEV | NOEXEC;
 
 /// Links of /dev.
-const LINKS: [(&str, &str); 5] = [
+pub(super) const LINKS: [(&str, &str); 5] = [
     ("/proc/self/fd", "fd"),
     ("/proc/self/fd/0", "stdin"),
     ("/proc/self/fd/1", "stdout"),

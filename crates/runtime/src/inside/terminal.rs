@@ -18,7 +18,10 @@ const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 /// Makes the file over which [`allocate`] binds the terminal.
 pub(super) fn reserve_console(dev: &OwnedFd) -> Result<()> {
     let made = mknodat(dev, "console", FileType::RegularFile, Mode::from_raw_mode(0o600), 0);
-    made.map_err(io::Error::from).context("cannot make /dev/console")
+    match made {
+        Err(rustix::io::Errno::EXIST) => Ok(()),
+        other => other.map_err(io::Error::from).context("cannot make /dev/console"),
+    }
 }
 
 /// A new terminal of the container's /dev/pts, three times its slave side; the caller gets the master side.

@@ -8,6 +8,7 @@ pub(super) type Action = u32;
 
 pub(super) const ALLOW: Action = 0x7fff_0000;
 pub(super) const LOG: Action = 0x7ffc_0000;
+pub(super) const NOTIFY: Action = 0x7fc0_0000;
 pub(super) const TRACE: Action = 0x7ff0_0000;
 pub(super) const TRAP: Action = 0x0003_0000;
 pub(super) const KILL_PROCESS: Action = 0x8000_0000;

@@ -1,14 +1,14 @@
 //! Profiles in Docker's JSON format.
 
 use serde::Deserialize;
-use wharf_sys::seccomp::Instruction;
+use wharf_sys::seccomp::{Instruction, Manner};
 use wharf_types::{Error, Result};
 
-use super::compile;
 use super::policy::{
-    ALLOW, Action, Arch, ArchRules, Compare, EPERM, KILL_PROCESS, KILL_THREAD, LOG, Operator, Policy, Rules, TRACE,
-    TRAP, errno, find,
+    ALLOW, Action, Arch, ArchRules, Compare, EPERM, KILL_PROCESS, KILL_THREAD, LOG, NOTIFY, Operator, Policy, Rules,
+    TRACE, TRAP, errno, find,
 };
+use super::{Filter, compile};
 use crate::capabilities;
 
 /// A parsed profile.
@@ -23,6 +23,12 @@ pub struct Profile {
     arch_map: Option<Vec<ArchMap>>,
     #[serde(default)]
     syscalls: Option<Vec<Entry>>,
+    #[serde(default)]
+    flags: Option<Vec<String>>,
+    #[serde(default)]
+    listener_path: Option<String>,
+    #[serde(default)]
+    listener_metadata: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -44,9 +50,9 @@ struct Entry {
     #[serde(default)]
     args: Option<Vec<Argument>>,
     #[serde(default)]
-    includes: Option<Filter>,
+    includes: Option<Context>,
     #[serde(default)]
-    excludes: Option<Filter>,
+    excludes: Option<Context>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -61,7 +67,7 @@ struct Argument {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Filter {
+struct Context {
     #[serde(default)]
     caps: Option<Vec<String>>,
     #[serde(default)]
@@ -79,6 +85,40 @@ impl Profile {
     /// The profile's filter for a process whose bounding set is `capabilities`, on this host.
     pub fn filter(&self, capabilities: u64) -> Result<Vec<Instruction>> {
         compile::compile(&self.policy(capabilities, kernel_version())?)
+    }
+
+    /// The profile's filter and its flags, as [`Profile::filter`].
+    pub fn compile(&self, capabilities: u64) -> Result<Filter> {
+        let mut manner = Manner::default();
+        for flag in self.flags.iter().flatten() {
+            match flag.as_str() {
+                // There is one thread when the filter is installed.
+                "SECCOMP_FILTER_FLAG_TSYNC" => {}
+                "SECCOMP_FILTER_FLAG_LOG" => manner.log = true,
+                "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => manner.allow_speculation = true,
+                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => manner.wait_killable = true,
+                other => return Err(Error::invalid(format!("seccomp profile: unknown flag {other:?}"))),
+            }
+        }
+        let notifies = |entry: &&Entry| entry.action == "SCMP_ACT_NOTIFY";
+        if self.default_action == "SCMP_ACT_NOTIFY" {
+            return Err(Error::invalid("seccomp profile: SCMP_ACT_NOTIFY cannot be the default action"));
+        }
+        for entry in self.syscalls.iter().flatten().filter(notifies) {
+            if entry.names.iter().flatten().chain(&entry.name).any(|name| name == "sendmsg") {
+                return Err(Error::invalid("seccomp profile: SCMP_ACT_NOTIFY cannot be used for sendmsg")
+                    .with_hint("the listener's descriptor is handed over by that call"));
+            }
+            manner.notify = true;
+        }
+        manner.wait_killable &= manner.notify;
+        Ok(Filter { instructions: self.filter(capabilities)?, manner })
+    }
+
+    /// Who decides about calls that are notified of: the socket's path, and what it is to be told.
+    pub fn listener(&self) -> Option<(String, String)> {
+        let path = self.listener_path.clone().filter(|path| !path.is_empty())?;
+        Some((path, self.listener_metadata.clone().unwrap_or_default()))
     }
 
     pub(super) fn policy(&self, capabilities: u64, kernel: (u32, u32)) -> Result<Policy> {
@@ -111,13 +151,13 @@ impl Profile {
 
 impl Entry {
     fn applies(&self, capabilities: u64, kernel: (u32, u32)) -> Result<bool> {
-        let (none, here) = (Filter::default(), go_name(Arch::NATIVE));
+        let (none, here) = (Context::default(), go_name(Arch::NATIVE));
         let includes = self.includes.as_ref().unwrap_or(&none);
         let excludes = self.excludes.as_ref().unwrap_or(&none);
         // A capability that this version does not know is one that nobody has.
         let has = |name: &String| capabilities::number(name).is_some_and(|number| capabilities & 1 << number != 0);
-        let lists = |filter: &Filter| filter.arches.iter().flatten().any(|arch| arch == here);
-        let old_enough = |filter: &Filter| -> Result<Option<bool>> {
+        let lists = |filter: &Context| filter.arches.iter().flatten().any(|arch| arch == here);
+        let old_enough = |filter: &Context| -> Result<Option<bool>> {
             let version = filter.min_kernel.as_deref().map(version).transpose()?;
             Ok(version.map(|version| kernel >= version))
         };
@@ -192,6 +232,7 @@ fn action(name: &str, number: Option<u16>) -> Result<Action> {
         "SCMP_ACT_TRAP" => Ok(TRAP),
         "SCMP_ACT_TRACE" => Ok(TRACE | u32::from(number.unwrap_or(EPERM))),
         "SCMP_ACT_LOG" => Ok(LOG),
+        "SCMP_ACT_NOTIFY" => Ok(NOTIFY),
         other => Err(Error::invalid(format!("seccomp profile: unsupported action {other:?}"))),
     }
 }

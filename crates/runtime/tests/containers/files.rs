@@ -127,6 +127,7 @@ fn tmpfs(destination: &str, options: &[&str]) -> Mount {
         readonly_recursive: false,
         propagation: Propagation::Rprivate,
         options: options.iter().map(|option| (*option).to_owned()).collect(),
+        ..Mount::default()
     }
 }
 

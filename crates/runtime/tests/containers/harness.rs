@@ -172,6 +172,7 @@ fn specification(root: RootFs, script: &str) -> ContainerSpec {
         root_propagation: Propagation::Rprivate,
         init: false,
         id,
+        ..ContainerSpec::default()
     }
 }
 
@@ -196,5 +197,6 @@ pub fn bind(source: &Path, destination: &str) -> Mount {
         readonly_recursive: false,
         propagation: Propagation::Rprivate,
         options: Vec::new(),
+        ..Mount::default()
     }
 }
