@@ -29,6 +29,7 @@ mod registries;
 mod registry;
 mod registry_model;
 mod restart;
+mod runtime;
 mod smoke;
 mod stdio;
 mod stop;

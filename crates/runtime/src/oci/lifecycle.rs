@@ -98,7 +98,9 @@ fn begin(container: &mut super::Container, spec: &ContainerSpec, stdio: Stdio, w
     let wanted = container.record.config.hooks.clone().unwrap_or_default();
     let early = [wanted.prestart.as_slice(), &wanted.create_runtime].concat();
     let mounted = !early.is_empty() || !wanted.create_container.is_empty();
-    let gate = wait.then(|| container.make_gate()).transpose()?;
+    // Hooks that run just before the program are told the state as it is then, which is what the gate is good for.
+    let by_gate = wait || !wanted.start_container.is_empty();
+    let gate = by_gate.then(|| container.make_gate()).transpose()?;
     let mut starting = Starting::begin_with(spec, stdio, Pauses { mounted, gate })?;
     container.record.pid = starting.pid();
     container.record.started = start_of(starting.pid()).unwrap_or(0);
@@ -109,12 +111,13 @@ fn begin(container: &mut super::Container, spec: &ContainerSpec, stdio: Stdio, w
         starting.go_on(&state)?;
     }
     container.save()?;
+    let init = if by_gate { starting.leave_at_gate()? } else { starting.release()? };
     if wait {
-        return starting.leave_at_gate();
+        return Ok(init);
     }
-    let init = starting.release()?;
+    let opened = if by_gate { let_run(container, spec) } else { Ok(()) };
     let state = container.record.state(Status::Running).to_string();
-    match run_hooks(&wanted.poststart, &state) {
+    match opened.and_then(|()| run_hooks(&wanted.poststart, &state)) {
         Ok(()) => Ok(init),
         Err(error) => {
             // As if it had never started.
@@ -124,6 +127,15 @@ fn begin(container: &mut super::Container, spec: &ContainerSpec, stdio: Stdio, w
             Err(error)
         }
     }
+}
+
+/// Opens the gate.
+fn let_run(container: &super::Container, spec: &ContainerSpec) -> Result<()> {
+    let record = &container.record;
+    let state = record.state(Status::Created).to_string();
+    open_gate(container.reach_gate()?, spec, record.pid, &state)?;
+    container.forget_gate();
+    Ok(())
 }
 
 fn run_hooks(hooks: &[Hook], state: &str) -> Result<()> {
@@ -144,9 +156,7 @@ pub fn start(store: &Store, id: &str) -> Result<()> {
     let record = &container.record;
     let manner = Manner { id: id.to_owned(), systemd_cgroup: record.systemd_cgroup, ..Manner::default() };
     let spec = convert::container(&record.config, &around(&manner, &record.bundle))?;
-    let state = record.state(Status::Created).to_string();
-    open_gate(container.reach_gate()?, &spec, record.pid, &state)?;
-    container.forget_gate();
+    let_run(&container, &spec)?;
     let hooks = record.config.hooks.clone().unwrap_or_default();
     run_hooks(&hooks.poststart, &record.state(Status::Running).to_string())
 }

@@ -11,16 +11,23 @@ use wharf_testkit::foreign::find;
 use super::Setting;
 use super::run::rootfs;
 use crate::bench::floor::times;
-use crate::bench::report::Row;
+use crate::bench::report::{Promise, Row};
 use crate::command::quietly;
 
 /// `run` of a bundle with a network namespace of its own, each in the column of the engine that uses it.
 pub fn measure(setting: &mut Setting) -> Result<Vec<Row>> {
     let folder = rootfs()?;
     let rounds = setting.rounds(20);
-    let mut row = Row::new("for comparison: `runc run` and `crun run` of a bundle", "ms", None);
-    for (runtime, column) in [("runc", "dockerd"), ("crun", "podman")] {
-        if find(runtime).is_none() {
+    let mut row = Row::new(
+        "`run` of a bundle: `wharf runtime run`, `runc run`, `crun run`",
+        "ms",
+        Some(Promise::Part("podman", 1.0)),
+    );
+    let own = folder.path().join("wharf-runtime");
+    std::os::unix::fs::symlink(fs::canonicalize(&setting.binary)?, &own)?;
+    let own = own.to_string_lossy().into_owned();
+    for (runtime, column) in [(own.as_str(), "wharf"), ("runc", "dockerd"), ("crun", "podman")] {
+        if column != "wharf" && find(runtime).is_none() {
             continue;
         }
         match bundle(folder.path(), runtime).and_then(|()| runs(folder.path(), runtime, rounds)) {
