@@ -130,12 +130,8 @@ fn prepare_way(
     time: Option<&OwnedFd>,
 ) -> Result<()> {
     inside::shield()?;
-    // In a user namespace these are out of reach.
+    // In a user namespace these are out of reach, and so are the clocks' offsets.
     inside::set_while_on_host(&spec.process)?;
-    if let Some(user) = user {
-        join_namespaces(user, namespace::USER).context("cannot join the user namespace")?;
-        become_root_of_namespace().context("cannot become root of the user namespace")?;
-    }
     if let Some(time) = time {
         join_namespaces(time, namespace::TIME).context("cannot join the time namespace")?;
     }
@@ -145,6 +141,10 @@ fn prepare_way(
             std::fs::write("/proc/self/timens_offsets", format!("{clock} {seconds} {nanoseconds}"))
                 .with_context(|| format!("cannot set the {clock} clock"))?;
         }
+    }
+    if let Some(user) = user {
+        join_namespaces(user, namespace::USER).context("cannot join the user namespace")?;
+        become_root_of_namespace().context("cannot become root of the user namespace")?;
     }
     match pid {
         Some(pid) => join_namespaces(pid, namespace::PID).context("cannot join the PID namespace"),
