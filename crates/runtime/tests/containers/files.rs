@@ -181,7 +181,11 @@ fn without_mount_setattr_and_close_range() {
     use wharf_runtime::seccomp::Profile;
     let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
         {"names": ["mount_setattr", "close_range"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]}"#;
-    wharf_sys::seccomp::install(&Profile::parse(profile).unwrap().filter(0).unwrap(), false).unwrap();
+    wharf_sys::seccomp::install(
+        &Profile::parse(profile).unwrap().filter(0).unwrap(),
+        wharf_sys::seccomp::Manner::default(),
+    )
+    .unwrap();
     let script = "cat /proc/mounts; touch /x; touch /ro/x; ls /proc/self/fd | wc -l";
     let mut fixture = Fixture::new(script);
     fixture.spec.readonly_root = true;
