@@ -61,7 +61,7 @@ pub fn main(called: &str, words: impl Iterator<Item = OsString>) -> ExitCode {
     if rest.is_on("help") {
         return print(&help::whole(called));
     }
-    match run(called, &globals, &command, words.split_off(1)) {
+    match run(called, &globals, &command, &words[1..]) {
         Ok(code) => ExitCode::from(code),
         Err(error) => fail(called, Some(&globals), &error),
     }
@@ -76,7 +76,7 @@ fn version(called: &str) -> String {
     format!("{called} version {own}\ncommit: wharf-{own}\nspec: {spec}\n")
 }
 
-fn run(called: &str, globals: &Globals, command: &str, words: Vec<String>) -> Result<u8> {
+fn run(called: &str, globals: &Globals, command: &str, words: &[String]) -> Result<u8> {
     let Some(flags) = words::FLAGS.iter().find(|(name, _)| *name == command).map(|(_, flags)| *flags) else {
         return Err(Error::invalid(format!("unknown command: {command}"))
             .with_hint(format!("'{called} --help' lists the commands")));

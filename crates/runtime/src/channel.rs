@@ -180,10 +180,10 @@ impl Newborn {
 
     /// Says that everything is ready, lets the caller go, and waits at the gate until someone else comes who releases this
     /// process; that one is the caller from now on. The container's state.
-    pub(crate) fn wait_at(&mut self, gate: OwnedFd) -> Result<String> {
+    pub(crate) fn wait_at(&mut self, gate: &OwnedFd) -> Result<String> {
         packet::send(&self.0, &[CREATED], &[]).context("cannot talk to the caller")?;
         loop {
-            let accepted = rustix::net::accept_with(&gate, rustix::net::SocketFlags::CLOEXEC);
+            let accepted = rustix::net::accept_with(gate, rustix::net::SocketFlags::CLOEXEC);
             self.0 = match accepted {
                 Ok(connection) => connection,
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => continue,

@@ -43,7 +43,7 @@ pub fn run(globals: &Globals, words: &Words) -> Result<u8> {
     let handed = handed.and_then(|terminal| write_pid(words, created.record.pid).map(|()| terminal));
     let terminal = handed.inspect_err(|_| discard(globals, &manner.id))?;
     let Some(signals) = signals else { return Ok(0) };
-    let code = foreground::wait(&created.init.child, terminal, signals)?;
+    let code = foreground::wait(&created.init.child, terminal, &signals)?;
     if !words.is_on("keep") {
         oci::delete(&globals.store, &manner.id, true)?;
     }
@@ -92,7 +92,7 @@ pub fn exec(globals: &Globals, words: &Words) -> Result<u8> {
     let mut child = oci::exec(&globals.store, words.id()?, &request, |tty| console.stdio(tty, !detach))?;
     let terminal = console.hand_over(&mut child)?;
     write_pid(words, child.pid())?;
-    signals.map_or(Ok(0), |signals| foreground::wait(&child, terminal, signals))
+    signals.map_or(Ok(0), |signals| foreground::wait(&child, terminal, &signals))
 }
 
 fn exec_request(words: &Words) -> Result<ExecRequest> {

@@ -25,7 +25,7 @@ impl Signals {
 }
 
 /// Waits until the process has ended; its exit code.
-pub fn wait(child: &Child, terminal: Option<OwnedFd>, signals: Signals) -> Result<u8> {
+pub fn wait(child: &Child, terminal: Option<OwnedFd>, signals: &Signals) -> Result<u8> {
     let (stdin, stdout) = (rustix::stdio::stdin(), rustix::stdio::stdout());
     let _raw = match &terminal {
         Some(_) if isatty(stdin) => Some(Raw::enter().context("cannot make the terminal raw")?),
@@ -34,7 +34,7 @@ pub fn wait(child: &Child, terminal: Option<OwnedFd>, signals: Signals) -> Resul
     let mut relay = Relay { terminal, input_open: true };
     relay.resize(stdin);
     loop {
-        let ready = relay.poll(child, &signals).context("cannot wait")?;
+        let ready = relay.poll(child, signals).context("cannot wait")?;
         while let Some(signal) = signals.0.next().context("cannot read signals")? {
             match signal {
                 WINCH => relay.resize(stdin),

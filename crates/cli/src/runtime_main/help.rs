@@ -51,7 +51,7 @@ pub fn of(called: &str, command: &str) -> String {
     }
     for (names, takes_value) in flags.iter().filter(|(names, _)| names[0] != "help") {
         let spelt = |name: &&str| if name.len() == 1 { format!("-{name}") } else { format!("--{name}") };
-        let names: Vec<String> = names.iter().map(|name| spelt(name)).collect();
+        let names: Vec<String> = names.iter().map(spelt).collect();
         text.push_str(&format!("  {}{}\n", names.join(", "), if *takes_value { " VALUE" } else { "" }));
     }
     text

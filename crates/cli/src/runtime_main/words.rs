@@ -128,9 +128,9 @@ pub fn globals(words: &mut Vec<String>) -> Result<Words> {
 impl Words {
     /// Reads the words behind a command. What follows the first word that is no flag belongs to the container, if it is
     /// about one; until then flags may stand anywhere.
-    pub fn read(flags: &[Flag], words: Vec<String>) -> Result<Self> {
+    pub fn read(flags: &[Flag], words: &[String]) -> Result<Self> {
         let mut found = Self::default();
-        let used = found.take(flags, &words)?;
+        let used = found.take(flags, words)?;
         found.rest = words[used..].to_vec();
         Ok(found)
     }
@@ -200,7 +200,7 @@ mod tests {
 
     fn of(command: &str, line: &str) -> Result<Words> {
         let flags = FLAGS.iter().find(|(name, _)| *name == command).unwrap().1;
-        Words::read(flags, line.split_whitespace().map(str::to_owned).collect())
+        Words::read(flags, &line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]

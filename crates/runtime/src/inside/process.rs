@@ -94,7 +94,7 @@ fn become_program(start: &mut Start<'_>, stdio: Stdio, channel: &mut Newborn) ->
     let arguments = strings(&process.argv, "an argument")?;
     let path = program::find(process)?;
     if let Some(gate) = start.gate.take() {
-        let state = channel.wait_at(gate)?;
+        let state = channel.wait_at(&gate)?;
         hooks::run(start.hooks, &state).context("a startContainer hook failed")?;
     }
     rustix::process::umask(Mode::from_raw_mode(process.umask.unwrap_or(0o022)));

@@ -66,7 +66,7 @@ impl CompiledFilter {
             let [code_high, code_low, jt, jf, k @ ..] = word.to_be_bytes();
             Some(Instruction { code: u16::from_be_bytes([code_high, code_low]), jt, jf, k: u32::from_be_bytes(k) })
         };
-        let whole = self.0.len() % 16 == 0;
+        let whole = self.0.len().is_multiple_of(16);
         let all: Option<Vec<_>> = self.0.as_bytes().chunks(16).map(instruction).collect();
         all.filter(|_| whole).ok_or_else(|| Error::invalid("the compiled system call filter is damaged"))
     }
