@@ -55,6 +55,8 @@ pub(super) fn mount_lower(lower: &[PathBuf]) -> io::Result<Detached> {
             attached(&[&b"lowerdir="[..], &names.join(&b':')].concat())
         }
     }
+}
+
 /// As [`mount()`], with the owners of all files shown as the user namespace maps them: on disk they stay as they are (kernel
 /// 5.19).
 pub(super) fn mount_mapped(lower: &[PathBuf], upper: &Path, work: &Path, user: &OwnedFd) -> io::Result<Detached> {
