@@ -228,6 +228,7 @@ fn step_mount(mount: &StepMount, run_dir: &Path, number: usize) -> Result<Mount>
         readonly_recursive: false,
         propagation: Propagation::Rprivate,
         options,
+        ..Mount::default()
     })
 }
 
