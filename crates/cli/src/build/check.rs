@@ -10,7 +10,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output;
 
 /// Says what could be better in a Dockerfile; fails if there is anything.
-pub fn run(name: &str, text: &str, flags: &BuildFlags, ignore: String) -> Outcome {
+pub fn run(name: &str, text: &str, flags: &BuildFlags, ignore: &str) -> Outcome {
     let source = Source::new(name, text);
     let file = dockerfile::parse(&source).map_err(|failure| {
         output::err(&format!("{}\n", failure.excerpt(&source)));
@@ -23,7 +23,7 @@ pub fn run(name: &str, text: &str, flags: &BuildFlags, ignore: String) -> Outcom
         }
     })?;
     let build_args: BTreeMap<String, String> = super::spec::pairs(&flags.build_arg).collect();
-    let ignore = Ignore::parse(&ignore).map_err(Failure::new)?;
+    let ignore = Ignore::parse(ignore).map_err(Failure::new)?;
     let warnings = lint::check(&file, &lint::Known { build_args, ignore });
     if warnings.is_empty() {
         output::out("Check complete, no warnings found.\n")?;

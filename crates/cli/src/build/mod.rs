@@ -24,7 +24,7 @@ pub async fn run(app: &App, flags: BuildFlags) -> Outcome {
     let text = place.dockerfile()?;
     let ignore = place.ignore()?;
     if flags.check {
-        return check::run(&place.shown(), &text, &flags, ignore);
+        return check::run(&place.shown(), &text, &flags, &ignore);
     }
     let style = Style::of(&flags)?;
     let mut spec = spec::of(&flags, &place.shown(), text)?;

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use serde_json::{Value, json};
 use wharf_testkit::{TempEngine, wait};
 
-fn make(engine: &TempEngine, extra: Value) {
+fn make(engine: &TempEngine, extra: &Value) {
     let mut body = json!({"Image": "busybox:test", "Cmd": ["cat"], "OpenStdin": true});
     body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     engine.http().post("/containers/create?name=box", &body).unwrap().ok();
@@ -16,7 +16,7 @@ fn make(engine: &TempEngine, extra: Value) {
 #[test]
 fn a_websocket_carries_the_streams() {
     let engine = TempEngine::start();
-    make(&engine, json!({"StdinOnce": true}));
+    make(&engine, &json!({"StdinOnce": true}));
     let mut client = UnixStream::connect(engine.socket()).unwrap();
     let request = "GET /v1.44/containers/box/attach/ws?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: x\r\n\
         Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -46,7 +46,7 @@ fn a_websocket_carries_the_streams() {
 #[test]
 fn a_client_gets_the_past_and_then_the_present() {
     let engine = TempEngine::start();
-    make(&engine, json!({"Tty": true, "Cmd": ["sh", "-c", "echo before; read x; echo after"]}));
+    make(&engine, &json!({"Tty": true, "Cmd": ["sh", "-c", "echo before; read x; echo after"]}));
     wait::until("it wrote", || engine.cli(&["logs", "box"]).ok().stdout.contains("before").then_some(()));
     let path = "/containers/box/attach?logs=1&stream=1&stdin=1&stdout=1";
     let mut clients = [0, 1].map(|_| engine.http().hijack(path, &Value::Null).unwrap());

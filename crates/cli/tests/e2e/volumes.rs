@@ -33,7 +33,7 @@ fn volumes_outlive_everything_that_did_not_name_them() {
     let refused = engine.cli(&[
         "volume",
         "rm",
-        &engine.cli(&["volume", "ls", "-q"]).ok().stdout.lines().find(|name| *name != "kept").unwrap().to_owned(),
+        engine.cli(&["volume", "ls", "-q"]).ok().stdout.lines().find(|name| *name != "kept").unwrap(),
     ]);
     assert!(refused.stderr.contains("volume is in use"), "{}", refused.stderr);
     engine.cli(&["rm", "-f", "second"]).ok();
