@@ -40,7 +40,9 @@ fn skopeo_copies_both_ways_with_a_login() {
     let image = push_golden(&plain, "public/box", "v1");
     let copy = |arguments: &[&str]| {
         let mut command = Command::new(&skopeo);
-        command.args(["copy", "--src-tls-verify=false", "--dest-tls-verify=false"]).args(arguments);
+        command
+            .args(["copy", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false"])
+            .args(arguments);
         Output::of(command.env("HOME", registry.folder()), b"")
     };
     let (source, target) = (

@@ -154,6 +154,8 @@ fn users_and_clocks_are_the_containers_own() {
         config["mounts"].as_array_mut().unwrap().push(mount);
     });
     fs::create_dir(bundle.folder.path().join("mapped")).unwrap();
+    // The root belongs to nobody inside, so nothing can be made in it there.
+    fs::create_dir(bundle.root().join("mapped")).unwrap();
     fs::write(bundle.folder.path().join("mapped/file"), "").unwrap();
     let output = bundle.on(&["run", "--bundle", bundle.path()], &[]).ok();
     assert_eq!(output.stdout, "0\nlater\n0\n");
@@ -208,4 +210,10 @@ fn podman_runs_containers_with_it() {
     podman(&["import", "-", "box:test"]).ok();
     let output = podman(&["run", "--rm", "--network", "none", "box:test", "sh", "-c", "echo $$; exit 3"]).exits(3);
     assert_eq!(output.stdout, "1\n");
+    // Podman leaves the cgroup of its own monitors where it is.
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
+        for name in ["libpod_parent/conmon", "libpod_parent"] {
+            let _not_there = fs::remove_dir(hierarchy.as_ref().unwrap().path().join(name));
+        }
+    }
 }

@@ -111,6 +111,9 @@ impl Profile {
             }
             manner.notify = true;
         }
+        if manner.notify && self.listener().is_none() {
+            return Err(Error::invalid("the seccomp profile notifies, but names no listenerPath"));
+        }
         manner.wait_killable &= manner.notify;
         Ok(Filter { instructions: self.filter(capabilities)?, manner })
     }

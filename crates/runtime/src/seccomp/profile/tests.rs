@@ -156,7 +156,7 @@ fn nonsense_is_refused() {
         r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "read", "action": "SCMP_ACT_KILL",
             "args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]}]}"#,
     ] {
-        assert!(Profile::parse(json).and_then(|profile| profile.filter(0)).is_err(), "{json}");
+        assert!(Profile::parse(json).and_then(|profile| profile.compile(0)).is_err(), "{json}");
     }
 }
 
