@@ -1,6 +1,6 @@
 //! From stages to a graph: which steps there are, what each needs, and what the image's configuration becomes.
 //!
-//! Pure: images are given in, already looked up. Where one is missing, [`lower`] says so and is called again with it;
+//! Pure: images are given in, already looked up. Where one is missing, [`lower()`] says so and is called again with it;
 //! base images bring variables and `ONBUILD` triggers along, so nothing can be planned without them.
 
 mod config;

@@ -1,7 +1,7 @@
 //! Builds: from a Dockerfile to an image, with everything that was built before.
 //!
 //! [`Builds`] is the door, for every protocol alike: it plans, solves and names. Who asks is a
-//! [`Session`](wharf_build::host::Session); [`context`] keeps the files that clients sent.
+//! [`Session`]; [`context`] keeps the files that clients sent.
 
 mod context;
 mod host;
