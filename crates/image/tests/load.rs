@@ -256,11 +256,11 @@ fn an_index_is_kept_with_all_platforms_and_what_is_about_it() {
     let host = layout.image(&two_layers(), &Platform::host(), gzip);
     let mut attestation = layout.image(&[layer(&[("note", b"")])], &Platform::host(), gzip);
     attestation["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
-    let index = layout.index(&[host.clone(), other.clone(), attestation]);
+    let index = layout.index(&[host.clone(), other, attestation]);
     let empty = layout.blob("application/vnd.oci.empty.v1+json", b"{}".to_vec());
     let signature = layout.artifact(&empty, &index);
     layout.line(index.clone(), json!({"io.containerd.image.name": "docker.io/library/multi:1"}));
-    layout.line(signature.clone(), json!({}));
+    layout.line(signature, json!({}));
     let archive = layout.tar();
 
     let fixture = Fixture::new();

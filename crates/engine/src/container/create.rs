@@ -105,7 +105,7 @@ impl Containers {
         }
         // A rename, usually: sending that to another thread would take longer than doing it.
         tokio::task::block_in_place(|| services.images.snapshots().prepare(&id))?;
-        services.monitors.refill(true);
+        services.monitors.refill(true, record.has_own_network());
         // A container that goes with its end need not outlive a power cut.
         let durability = if record.auto_remove() { Durability::Crash } else { Durability::Power };
         rows::insert(&services.store, record, durability).await

@@ -71,7 +71,7 @@ pub async fn start(
     let spec = spec::build(services, places.as_ref().unwrap_or(record), sandbox, names)?;
     let monitor = newborn.pid();
     let (started, handle, events) = newborn.start(&run_dir, &spec, clients).await?;
-    services.monitors.refill(false);
+    services.monitors.refill(false, record.has_own_network());
     services.images.stock_snapshots_later();
     Ok((Live { pid: monitor, handle: Arc::new(handle), events }, started.pid, started.started_at))
 }

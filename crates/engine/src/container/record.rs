@@ -112,6 +112,11 @@ pub enum NetworkMode {
 }
 
 impl Record {
+    /// Whether it is started in a network namespace of its own.
+    pub fn has_own_network(&self) -> bool {
+        matches!(self.network_mode(), NetworkMode::Named(name) if name != "host")
+    }
+
     /// Whether it is removed when it ends.
     pub fn auto_remove(&self) -> bool {
         self.host_config.auto_remove

@@ -121,7 +121,7 @@ impl Guard {
         let monitor = newborn.pid();
         let streams = Streams { stdin: false, stdout: true, stderr: true, multiplexed: true, detach_keys: Vec::new() };
         let (_started, _handle, events) = newborn.start(&run_dir, &spec, vec![(client, streams)]).await?;
-        services.monitors.refill(false);
+        services.monitors.refill(false, true);
         Ok((events, monitor))
     }
 

@@ -54,8 +54,8 @@ impl Reserve {
     }
 
     /// Makes a spare monitor in the background, if there is none: at once, or when the container that was just started
-    /// had some time.
-    pub fn refill(&self, at_once: bool) {
+    /// had some time; with a network namespace if `own_network`, as the next container will probably be like the last.
+    pub fn refill(&self, at_once: bool, own_network: bool) {
         {
             let mut spare = self.inner.spare.lock().unwrap_or_else(PoisonError::into_inner);
             if !matches!(*spare, Spare::None) {
@@ -68,7 +68,7 @@ impl Reserve {
             if !at_once {
                 tokio::time::sleep(BREATH).await;
             }
-            inner.refill();
+            inner.refill(own_network);
         });
     }
 }
@@ -79,9 +79,14 @@ impl Inner {
         Newborn::spawn(self.executable.as_fd(), &self.room)
     }
 
-    fn refill(&self) {
+    fn refill(&self, own_network: bool) {
         // Without a spare the next start makes its own monitor, and tells what keeps it from that.
-        let made = self.spawn().inspect(Newborn::prepare).map_or(Spare::None, Spare::Ready);
+        let made = self.spawn().map_or(Spare::None, |newborn| {
+            if own_network {
+                newborn.prepare();
+            }
+            Spare::Ready(newborn)
+        });
         *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = made;
     }
 }
