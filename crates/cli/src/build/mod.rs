@@ -20,6 +20,9 @@ use progress::{Display, Style};
 /// Builds as the flags say.
 pub async fn run(app: &App, flags: BuildFlags) -> Outcome {
     let outputs = flags.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    for name in flags.limits.given() {
+        crate::output::err(&format!("warning: {name} has no effect on a build here\n"));
+    }
     let place = Place::find(&flags)?;
     let text = place.dockerfile()?;
     let ignore = place.ignore()?;

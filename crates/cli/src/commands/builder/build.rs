@@ -36,6 +36,9 @@ pub struct BuildFlags {
     /// Accepted for compatibility; steps leave no containers
     #[arg(long, hide = true)]
     pub force_rm: bool,
+    /// What has no effect here.
+    #[command(flatten)]
+    pub limits: super::limits::LimitFlags,
     /// Write the image's id to a file
     #[arg(long, value_name = "string")]
     pub iidfile: Option<PathBuf>,

@@ -2,4 +2,5 @@
 
 pub mod build;
 pub mod du;
+pub mod limits;
 pub mod prune;
