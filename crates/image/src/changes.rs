@@ -203,29 +203,9 @@ fn set_option(health: &mut Health, option: &str) -> Result<()> {
     Ok(())
 }
 
-/// Go's durations, such as `1m30s` or `1.5h`, in nanoseconds; `None` where they cannot be read or are negative.
+/// A length of time in nanoseconds, such as `1m30s` or `1.5h`; it has no sign.
 fn duration(text: &str) -> Option<i64> {
-    if text == "0" {
-        return Some(0);
-    }
-    let (mut rest, mut total) = (text, 0f64);
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        let unit_end = rest[end..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |len| end + len);
-        let unit = match &rest[end..unit_end] {
-            "ns" => 1e0,
-            "us" | "µs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return None,
-        };
-        total += number * unit;
-        rest = &rest[unit_end..];
-    }
-    (!text.is_empty() && total < i64::MAX as f64).then_some(total as i64)
+    (!text.starts_with(['+', '-'])).then(|| wharf_types::parse_duration(text).ok())?
 }
 
 #[cfg(test)]

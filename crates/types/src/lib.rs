@@ -3,6 +3,7 @@
 //! Everything here is plain data. No function of this crate does I/O, and none is asynchronous.
 
 mod digest;
+mod duration;
 mod error;
 mod id;
 mod platform;
@@ -10,6 +11,7 @@ mod reference;
 mod span;
 
 pub use digest::{Digest, DigestError, Hasher};
+pub use duration::{DurationError, parse_duration};
 pub use error::{Error, Kind, Result, ResultExt};
 pub use id::{Id, IdError, validate_name};
 pub use platform::{Platform, PlatformError};

@@ -10,7 +10,6 @@ pub mod words;
 
 mod directives;
 mod document;
-mod duration;
 mod flags;
 mod heredoc;
 mod instruction;
@@ -21,7 +20,6 @@ mod transfer;
 
 pub use directives::{CheckRules, Directives};
 pub use document::{Dockerfile, Stage};
-pub use duration::duration;
 pub use heredoc::Heredoc;
 pub use instruction::{Arg, Command, Health, HealthTest, Instruction, Kind, Network, Pair, Run, Security};
 pub use mount::{Mount, MountKind, Sharing};

@@ -1,6 +1,5 @@
 //! From a logical line to an instruction.
 
-use super::duration::duration;
 use super::flags::{Flags, nearest};
 use super::heredoc::{Heredoc, raw_words};
 use super::instruction::{Arg, Command, Health, HealthTest, Instruction, Kind, NAMES, Network, Pair, Run, Security};
@@ -8,6 +7,8 @@ use super::lines::Line;
 use super::mount::Mount;
 use super::source::Failure;
 use super::transfer::{Origin, Transfer};
+
+use wharf_types::parse_duration;
 
 /// Reads one instruction; `FROM` is none.
 ///
@@ -287,7 +288,7 @@ impl Parser<'_> {
 
 fn time(flags: &mut Flags, name: &str) -> Result<i64, String> {
     let Some(text) = flags.one(name)? else { return Ok(0) };
-    let nanos = duration(&text).ok_or_else(|| format!("invalid value for --{name}: {text:?} is no duration"))?;
+    let nanos = parse_duration(&text).map_err(|_| format!("invalid value for --{name}: {text:?} is no duration"))?;
     match nanos {
         0 => Ok(0),
         nanos if nanos < 1_000_000 => Err(format!("Interval {name:?} cannot be less than 1ms")),

@@ -1,37 +1,8 @@
 //! Spans and points in time: `1m30s`, `2023-11-14T22:13`, `10m` ago.
 
-const UNITS: [(&str, f64); 8] =
-    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
-
 /// A span in nanoseconds as Go writes it: numbers with units, as `1h2m3.5s`.
-#[allow(clippy::cast_possible_truncation)] // the range is checked
 pub fn duration(text: &str) -> Result<i64, String> {
-    let invalid = || format!("time: invalid duration {text:?}");
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Ok(0);
-    }
-    if rest.is_empty() {
-        return Err(invalid());
-    }
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let number: f64 = rest[..end].parse().map_err(|_| invalid())?;
-        rest = &rest[end..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        let unit = &rest[..end];
-        if unit.is_empty() {
-            return Err(format!("time: missing unit in duration {text:?}"));
-        }
-        let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
-        total += number * factor.ok_or_else(|| format!("time: unknown unit {unit:?} in duration {text:?}"))?;
-        rest = &rest[end..];
-    }
-    if total > 9.2e18 { Err(invalid()) } else { Ok((sign * total) as i64) }
+    wharf_types::parse_duration(text).map_err(|error| error.to_string())
 }
 
 /// A point in time for `--since` and `--until` as the API takes it: seconds since 1970, with nanoseconds where given.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wharf_api::image::Progress as Line;
+use wharf_client::JsonLines;
 
 use crate::failure::Outcome;
 
@@ -56,6 +57,15 @@ impl Progress {
         if let Some(total) = self.total.take() {
             total.finish_and_clear();
         }
+    }
+
+    /// Shows all reports of some work to its end.
+    pub async fn follow(&mut self, mut lines: JsonLines<Line>) -> Outcome<()> {
+        while let Some(line) = lines.next_progress().await {
+            self.show(&line?)?;
+        }
+        self.finish();
+        Ok(())
     }
 
     /// Shows one report. What belongs to no part of the work is printed even when quiet: it is the result.

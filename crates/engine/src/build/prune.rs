@@ -145,8 +145,8 @@ fn matches(filters: &Filters, record: &Record, used: bool, shared: bool, now: ji
             "private" => shared != (value != "false"),
             "inuse" => used == (value != "false"),
             _ => {
-                let nanos = wharf_build::dockerfile::duration(value)
-                    .ok_or_else(|| Error::invalid(format!("invalid duration for filter {name}: {value}")))?;
+                let nanos = wharf_types::parse_duration(value)
+                    .map_err(|_| Error::invalid(format!("invalid duration for filter {name}: {value}")))?;
                 let last: jiff::Timestamp = record.used.parse().unwrap_or(now);
                 (now.as_nanosecond() - last.as_nanosecond()) >= i128::from(nanos)
             }

@@ -1,7 +1,6 @@
 //! `import`: an image from the archive of a file system.
 
 use clap::Args;
-use wharf_api::image::Progress as Line;
 use wharf_client::{ImportOptions, Upload};
 
 use crate::app::App;
@@ -48,11 +47,7 @@ async fn import(app: &App, flags: ImportFlags) -> Outcome {
         source: is_address.then(|| file.clone()),
     };
     let upload = if is_address { Upload::from_reader(tokio::io::empty()) } else { source::open(Some(file))? };
-    let mut lines = app.client().await?.image_import(&options, upload).await?;
-    let mut progress = Progress::on_stdout(false);
-    while let Some(line) = lines.next_progress().await {
-        let line: Line = line?;
-        progress.show(&line)?;
-    }
+    let lines = app.client().await?.image_import(&options, upload).await?;
+    Progress::on_stdout(false).follow(lines).await?;
     Ok(0)
 }

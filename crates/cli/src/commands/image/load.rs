@@ -37,10 +37,7 @@ async fn load(app: &App, flags: LoadFlags) -> Outcome {
     let upload = source::open(flags.input.as_deref())?;
     let platform = super::platform(&flags.platform)?;
     let terminal = crate::output::is_terminal();
-    let mut lines = app.client().await?.image_load(flags.quiet || !terminal, platform.as_deref(), upload).await?;
-    let mut progress = Progress::on_stdout(flags.quiet);
-    while let Some(line) = lines.next_progress().await {
-        progress.show(&line?)?;
-    }
+    let lines = app.client().await?.image_load(flags.quiet || !terminal, platform.as_deref(), upload).await?;
+    Progress::on_stdout(flags.quiet).follow(lines).await?;
     Ok(0)
 }

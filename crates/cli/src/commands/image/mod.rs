@@ -14,9 +14,23 @@ pub mod save;
 pub mod search;
 pub mod tag;
 
-use wharf_types::Platform;
+use wharf_types::{Platform, Reference, ReferenceError};
 
 use crate::failure::{Failure, Outcome};
+use crate::output;
+
+/// The image that a pull or push names; or, with `all_tags`, the repository.
+fn named(text: &str, all_tags: bool, quiet: bool) -> Outcome<Reference> {
+    let name: Reference = text.parse().map_err(|error: ReferenceError| Failure::new(error.to_string()))?;
+    let is_bare = name.tag().is_none() && name.digest().is_none();
+    if all_tags {
+        return if is_bare { Ok(name) } else { Err(Failure::new("tag can't be used with --all-tags/-a")) };
+    }
+    if is_bare && !quiet {
+        output::out("Using default tag: latest\n")?;
+    }
+    Ok(name.or_latest())
+}
 
 /// `--platform` as the API has it.
 fn platform(texts: &[String]) -> Outcome<Option<String>> {

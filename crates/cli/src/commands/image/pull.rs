@@ -2,7 +2,7 @@
 
 use clap::Args;
 use wharf_client::ImagePullOptions;
-use wharf_types::{Reference, ReferenceError};
+use wharf_types::Reference;
 
 use crate::app::App;
 use crate::commands::{Arity, definition};
@@ -39,17 +39,7 @@ definition! {
 }
 
 async fn pull(app: &App, flags: PullFlags) -> Outcome {
-    let mut name: Reference = flags.name.parse().map_err(|error: ReferenceError| Failure::new(error.to_string()))?;
-    let is_bare = name.tag().is_none() && name.digest().is_none();
-    if flags.all_tags && !is_bare {
-        return Err(Failure::new("tag can't be used with --all-tags/-a"));
-    }
-    if !flags.all_tags {
-        name = name.or_latest();
-        if is_bare && !flags.quiet {
-            output::out("Using default tag: latest\n")?;
-        }
-    }
+    let name = super::named(&flags.name, flags.all_tags, flags.quiet)?;
     let platform = flags.platform.or_else(|| env::text(env::DOCKER_DEFAULT_PLATFORM)).unwrap_or_default();
     let platform = crate::grammar::host::platform(&platform).map_err(Failure::new)?;
     let mut progress = Progress::on_stdout(flags.quiet);
@@ -67,10 +57,5 @@ pub async fn fetch(app: &App, name: &Reference, platform: &str, progress: &mut P
         platform: Some(platform.to_owned()).filter(|platform| !platform.is_empty()),
         auth: Some(app.credentials()?.get(name.domain())?),
     };
-    let mut lines = app.client().await?.image_pull(&options).await?;
-    while let Some(line) = lines.next_progress().await {
-        progress.show(&line?)?;
-    }
-    progress.finish();
-    Ok(())
+    progress.follow(app.client().await?.image_pull(&options).await?).await
 }

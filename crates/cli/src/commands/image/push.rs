@@ -2,7 +2,6 @@
 
 use clap::Args;
 use wharf_client::ImagePushOptions;
-use wharf_types::{Reference, ReferenceError};
 
 use crate::app::App;
 use crate::commands::{Arity, definition};
@@ -38,17 +37,7 @@ definition! {
 }
 
 async fn push(app: &App, flags: PushFlags) -> Outcome {
-    let mut name: Reference = flags.name.parse().map_err(|error: ReferenceError| Failure::new(error.to_string()))?;
-    let is_bare = name.tag().is_none() && name.digest().is_none();
-    if flags.all_tags && !is_bare {
-        return Err(Failure::new("tag can't be used with --all-tags/-a"));
-    }
-    if !flags.all_tags {
-        name = name.or_latest();
-        if is_bare && !flags.quiet {
-            output::out("Using default tag: latest\n")?;
-        }
-    }
+    let name = super::named(&flags.name, flags.all_tags, flags.quiet)?;
     if name.digest().is_some() {
         return Err(Failure::new("cannot push a digest reference"));
     }
@@ -64,11 +53,7 @@ async fn push(app: &App, flags: PushFlags) -> Outcome {
     if flags.quiet {
         progress.results_are_said_elsewhere();
     }
-    let mut lines = app.client().await?.image_push(&options).await?;
-    while let Some(line) = lines.next_progress().await {
-        progress.show(&line?)?;
-    }
-    progress.finish();
+    progress.follow(app.client().await?.image_push(&options).await?).await?;
     if flags.quiet {
         output::out(&format!("{name}\n"))?;
     }
