@@ -37,7 +37,7 @@ pub fn documents(bytes: &[u8]) {
         drop(store.load(&archive[..], None, &|_| {}));
     }
     for image in store.list() {
-        store.history(&image.id.to_string()).expect("what was loaded has a history");
+        store.history(&image.id.to_string(), None).expect("what was loaded has a history");
         store.save(&[&image.id.to_string()], None, std::io::sink()).expect("what was loaded is saved");
     }
     drop(store);

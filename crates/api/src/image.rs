@@ -1,5 +1,6 @@
 //! Images.
 
+mod manifest;
 mod progress;
 mod summary;
 
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use manifest::{AttestationData, ImageData, ManifestSize, ManifestSummary, UnpackedSize};
 pub use progress::{Aux, ErrorDetail, Progress, ProgressDetail, humanize_bytes};
 pub use summary::{DeleteItem, HistoryItem, PruneReport, SearchResult, Summary};
 
@@ -65,6 +67,9 @@ pub struct Inspect {
     /// The manifest or index (API 1.48).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub descriptor: Option<Descriptor>,
+    /// All manifests, when they are asked for (API 1.48).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Vec<ManifestSummary>>,
 }
 
 /// What a container of an image is by default; what is empty is left out.

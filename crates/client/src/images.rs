@@ -20,6 +20,8 @@ pub struct ImageListOptions {
     pub all: bool,
     /// With the bytes that each shares with others.
     pub shared_size: bool,
+    /// With the manifests for all platforms.
+    pub manifests: bool,
     /// Which.
     pub filters: Filters,
 }
@@ -82,6 +84,7 @@ impl Client {
         let target = Target::new("/images/json")
             .with_flag("all", options.all)
             .with_flag("shared-size", options.shared_size)
+            .with_flag("manifests", options.manifests)
             .with_filters(&options.filters);
         self.json(Method::GET, target).await
     }
@@ -91,14 +94,19 @@ impl Client {
         self.json(Method::GET, image(name, "/json")).await
     }
 
+    /// Everything about an image for one platform, which is JSON as the API has it (API 1.49).
+    pub async fn image_inspect_for(&self, name: &str, platform: &str) -> Result<Inspect> {
+        self.json(Method::GET, image(name, "/json").with("platform", platform)).await
+    }
+
     /// The same as the engine sent it, with fields that this crate does not know.
     pub async fn image_inspect_raw(&self, name: &str) -> Result<serde_json::Value> {
         self.json(Method::GET, image(name, "/json")).await
     }
 
-    /// How an image came about, newest step first.
-    pub async fn image_history(&self, name: &str) -> Result<Vec<HistoryItem>> {
-        self.json(Method::GET, image(name, "/history")).await
+    /// How an image came about, newest step first; of several platforms the one that is named, as JSON.
+    pub async fn image_history(&self, name: &str, platform: Option<&str>) -> Result<Vec<HistoryItem>> {
+        self.json(Method::GET, image(name, "/history").with_option("platform", platform)).await
     }
 
     /// Gives an image another name.
@@ -109,6 +117,21 @@ impl Client {
     /// Removes a name, and the image with its last one.
     pub async fn image_remove(&self, name: &str, force: bool, no_prune: bool) -> Result<Vec<DeleteItem>> {
         let target = image(name, "").with_flag("force", force).with_flag("noprune", no_prune);
+        self.json(Method::DELETE, target).await
+    }
+
+    /// Removes of an image for several platforms those that are named, as JSON (API 1.50).
+    pub async fn image_remove_platforms(
+        &self,
+        name: &str,
+        force: bool,
+        no_prune: bool,
+        platforms: &[String],
+    ) -> Result<Vec<DeleteItem>> {
+        let mut target = image(name, "").with_flag("force", force).with_flag("noprune", no_prune);
+        for platform in platforms {
+            target = target.with("platforms", platform);
+        }
         self.json(Method::DELETE, target).await
     }
 

@@ -133,3 +133,11 @@ fn read(path: &str) -> String {
 fn list(words: &[&str]) -> List<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
+
+/// Bytes on disk of all below a folder, as `du` counts them; the folder itself, and what cannot be read, count nothing.
+pub fn disk_below(folder: &std::path::Path) -> u64 {
+    let Ok(fd) = std::fs::File::open(folder) else { return 0 };
+    let own = rustix::fs::fstat(&fd).map_or(0, |stat| stat.st_blocks.unsigned_abs() * 512);
+    let usage = wharf_storage::Usage::of(std::os::fd::AsFd::as_fd(&fd));
+    usage.map_or(0, |usage| usage.disk.saturating_sub(own))
+}

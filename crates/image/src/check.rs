@@ -173,9 +173,11 @@ impl Check<'_> {
         let repaired = if self.repair {
             // What claims to be here and is not would keep a pull from fetching it.
             drop(self.store.take_blob(&blob.digest)?);
-            let anew = self.store.has_blob(&blob.digest);
-            let how =
-                if anew { "deleted; it can be made anew from its layer" } else { "deleted; a pull fetches it again" };
+            let how = match (self.store.absent(&blob.digest), self.store.has_blob(&blob.digest)) {
+                (Some(_), _) => "deleted; it is fetched again when it is needed",
+                (None, true) => "deleted; it can be made anew from its layer",
+                (None, false) => "deleted; a pull fetches it again",
+            };
             Some(how.to_owned())
         } else {
             None

@@ -24,9 +24,10 @@ mod save;
 mod store;
 mod tree;
 mod usage;
+mod variants;
 mod words;
 
-pub use blobs::GivenUp;
+pub use blobs::{Absent, GivenUp, GivingUp};
 pub use built::BuiltLayer;
 pub use changes::apply_changes;
 pub use check::{Checked, Finding, Flaw, Look};
@@ -42,3 +43,4 @@ pub use push::{PushBlob, PushDocument, PushPlan};
 pub use remove::{InUse, RemoveOptions, Removed};
 pub use store::{BrokenImage, ImageStore};
 pub use usage::StoreUsage;
+pub use variants::{Member, MemberKind};

@@ -9,6 +9,7 @@ use crate::catalog::Entry;
 use crate::documents::{MAX_CONFIG, read_config, read_document};
 use crate::names::{drop_needless, set_name};
 use crate::tree::{self, Document, check_layers};
+use crate::variants::platform_in;
 use crate::{Descriptor, Image, ImageDocument, ImageId, ImageStore, Index, Manifest, media_type};
 
 /// Docker's first format of manifests, without digests of configurations.
@@ -87,7 +88,7 @@ pub fn choose<'a>(index: &'a Index, platform: Option<&Platform>) -> Result<&'a D
     let host = Platform::host();
     let wanted = platform.unwrap_or(&host);
     let images = || index.manifests.iter().filter(|member| !tree::is_attestation(member));
-    let of = |member: &Descriptor| platform_of(member);
+    let of = |member: &Descriptor| platform_in(member);
     let exact = || images().find(|member| of(member).as_ref() == Some(wanted));
     let same = || images().find(|member| of(member).is_some_and(|platform| platform.satisfies(wanted)));
     // A later processor of this family runs what was made for an earlier one.
@@ -107,13 +108,6 @@ pub fn choose<'a>(index: &'a Index, platform: Option<&Platform>) -> Result<&'a D
 fn is_earlier_arm(platform: &Platform, wanted: &Platform) -> bool {
     let is_arm = platform.os == wanted.os && platform.architecture == "arm" && wanted.architecture == "arm";
     is_arm && platform.variant.is_some() && platform.variant < wanted.variant
-}
-
-fn platform_of(descriptor: &Descriptor) -> Option<Platform> {
-    let platform = descriptor.platform.as_ref()?;
-    let text = |key: &str| platform.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let (os, architecture) = (text("os")?.to_owned(), text("architecture")?.to_owned());
-    Some(Platform { os, architecture, variant: text("variant").map(str::to_owned) })
 }
 
 /// Refuses what is no image, clearly.
@@ -176,7 +170,7 @@ impl ImageStore {
         (wanted.is_none_or(|wanted| image.platform().satisfies(wanted)) && is_whole()).then(|| image.clone())
     }
 
-    /// Whether every blob of an image is here or can be made anew; what only its maker gives away need not be.
+    /// Whether every blob of an image is here, can be made anew or was given up for a registry has it; what only its maker gives away need not be.
     pub(crate) fn is_whole(&self, content: &tree::Content) -> bool {
         let is_foreign = |blob: &Digest| {
             content.manifest.layers.iter().any(|layer| layer.digest == *blob && layer.extra.contains_key("urls"))
@@ -205,8 +199,14 @@ impl ImageStore {
         lease.hold(part.blob.digest);
         lease.hold(part.diff_id);
         let on_disk = self.content.size(&part.blob.digest).is_ok_and(|size| size == part.blob.size);
-        let blob = on_disk || self.layers.can_rebuild(&part.diff_id, &part.blob.digest);
-        Present { blob, layer: self.layers.info(&part.diff_id).is_ok() }
+        let layer = self.layers.info(&part.diff_id).is_ok();
+        let blob = on_disk || layer && self.layers.has_note(&part.diff_id, &part.blob.digest);
+        Present { blob, layer }
+    }
+
+    /// Makes content present again that images here consist of.
+    pub fn commit_again(&self, blobs: Vec<StagedBlob>, layers: Vec<StagedLayer>) -> Result<()> {
+        self.commit_content(blobs, layers, |_, _| Ok(()))
     }
 
     /// Makes an image present: its content first, then its names.

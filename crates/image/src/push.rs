@@ -72,9 +72,15 @@ impl ImageStore {
         };
         let elsewhere = catalog_places(&catalog.entries, name, |entry| catalog.tree(entry).map(|tree| &tree.blobs));
         for blob in &mut blobs {
-            blob.elsewhere = elsewhere.get(&blob.digest).cloned();
+            blob.elsewhere = elsewhere.get(&blob.digest).cloned().or_else(|| self.noted_place(&blob.digest, name));
         }
         Ok(PushPlan { id: image.id, blobs, documents, lease })
+    }
+
+    /// The repository of the same registry that had a blob when it was given up.
+    fn noted_place(&self, blob: &Digest, name: &Reference) -> Option<String> {
+        let is_neighbour = |other: &&Reference| other.domain() == name.domain() && other.path() != name.path();
+        Some(self.absent(blob)?.repositories.iter().find(is_neighbour)?.path().to_owned())
     }
 
     /// Everything below an index or manifest that is here completely.

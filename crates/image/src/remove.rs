@@ -1,11 +1,14 @@
 //! Removing images, with Docker's rules and words.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 
-use wharf_types::{Digest, Error, Id, Reference, Result};
+use wharf_types::{Digest, Error, Id, Platform, Reference, Result};
 
 use crate::catalog::{Catalog, Entry, Referenced, take_images};
 use crate::names::{drop_name, find, is_id};
+use crate::tree::Content;
+use crate::variants::member_for;
 use crate::{Image, ImageId, ImageStore};
 
 /// How a container uses an image.
@@ -55,6 +58,29 @@ impl ImageStore {
     }
 }
 
+impl ImageStore {
+    /// Removes of an image for several platforms those that are named; with the last one the image goes as by
+    /// [`ImageStore::remove`].
+    ///
+    /// # Errors
+    /// `NotFound` for a platform that is not here, `Conflict` where a container uses the image for it, or another name
+    /// means it on its own.
+    pub fn remove_platforms(
+        &self,
+        name: &str,
+        platforms: &[Platform],
+        options: RemoveOptions,
+        usage: Usage<'_>,
+    ) -> Result<Vec<Removed>> {
+        let writer = self.lock_writer();
+        let mut removal = Removal { store: self, writer, options, usage, removed: Vec::new() };
+        for platform in platforms {
+            removal.run_platform(name, platform)?;
+        }
+        Ok(removal.removed)
+    }
+}
+
 /// One removal; the store's writer lock is held from the first look to the last change.
 struct Removal<'a> {
     store: &'a ImageStore,
@@ -85,6 +111,63 @@ impl Removal<'_> {
             self.delete(&left, self.options.force, true)
         } else {
             Ok(())
+        }
+    }
+
+    fn run_platform(&mut self, name: &str, platform: &Platform) -> Result<()> {
+        let catalog = self.store.catalog();
+        let image = find(&catalog, name)?.clone();
+        let content = member_for(&catalog, &image, name, platform)?.clone();
+        let manifest = content.descriptor.digest;
+        let of_target = |entry: &&Entry| entry.target.digest == image.target.digest;
+        let others = catalog.entries.iter().find(of_target).and_then(|entry| catalog.tree(entry));
+        if others.is_none_or(|tree| tree.images.iter().all(|other| other.descriptor.digest == manifest)) {
+            return self.run(name);
+        }
+        self.check_unused(&content.id)?;
+        let elsewhere = catalog.entries.iter().filter(|entry| entry.target.digest != image.target.digest);
+        let holds = |entry: &&Entry| catalog.tree(entry).is_some_and(|tree| tree.blobs.contains(&manifest));
+        if let Some(other) = elsewhere.into_iter().find(holds) {
+            let other = other.name.as_ref().map_or_else(|| other.target.digest.to_string(), Reference::familiar);
+            return Err(Error::conflict(format!(
+                "conflict: unable to delete {} (cannot be forced) - {other} is the same image",
+                content.id.short()
+            )));
+        }
+        self.drop_member(&content)
+    }
+
+    /// Deletes a manifest that an index names, so that the index is known as one of which not all is here.
+    fn drop_member(&mut self, content: &Content) -> Result<()> {
+        let manifest = content.descriptor.digest;
+        let collecting = self.store.collecting.write().unwrap_or_else(PoisonError::into_inner);
+        let grave = self.store.content.take_out(&manifest)?;
+        drop(collecting);
+        drop(grave);
+        self.store.change_members(&self.writer, manifest, |_, entries| {
+            entries.iter_mut().filter(|entry| entry.chosen == Some(manifest)).for_each(|entry| entry.chosen = None);
+            Ok(())
+        })?;
+        self.removed.push(Removed::Deleted(manifest));
+        let mut garbage = Referenced::default();
+        garbage.blobs.extend(content.blobs());
+        garbage.layers.extend(&content.document.rootfs.diff_ids);
+        self.store.sweep(&garbage, &self.store.catalog()).map(drop)
+    }
+
+    fn check_unused(&self, id: &ImageId) -> Result<()> {
+        let users = (self.usage)(id);
+        let conflict = |how: &str, what: &str, user: &InUse| {
+            let (id, container) = (id.short(), user.container.short());
+            let text = format!(
+                "conflict: unable to delete {id} ({how}) - image is being used by {what} container {container}"
+            );
+            Err(Error::conflict(text))
+        };
+        match (users.iter().find(|user| user.running), users.first()) {
+            (Some(user), _) => conflict("cannot be forced", "running", user),
+            (None, Some(user)) if !self.options.force => conflict("must be forced", "stopped", user),
+            _ => Ok(()),
         }
     }
 

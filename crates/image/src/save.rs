@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use serde::Serialize;
+use wharf_storage::Lease;
 use wharf_storage::tar::{Entry, EntryKind, Writer};
 use wharf_types::{Digest, Error, Platform, Reference, Result, ResultExt};
 
@@ -12,7 +13,8 @@ use crate::archive::BLOBS;
 use crate::catalog::{Catalog, NAME, REF_NAME};
 use crate::names::{find, is_id};
 use crate::tree::{Content, Tree};
-use crate::{Descriptor, Image, ImageId, ImageStore, Index};
+use crate::variants::member_for;
+use crate::{Absent, Descriptor, Image, ImageId, ImageStore, Index};
 
 /// One image in `manifest.json`.
 #[derive(Serialize)]
@@ -43,12 +45,11 @@ impl ImageStore {
         let catalog = self.catalog();
         let images = choose(&catalog, names, platform)?;
         let referrers = referrers(&catalog, &images);
+        let _lease = self.lease_saved(&images, &referrers);
         let wanted = || {
             let own = images.values().flat_map(|saved| saved.blobs.iter().copied());
             own.chain(referrers.iter().flat_map(|(_, tree)| tree.blobs.iter().copied()))
         };
-        let layers = images.values().flat_map(|saved| saved.content.document.rootfs.diff_ids.iter().copied());
-        let _lease = self.lease_all(wanted().chain(layers));
         // Every blob once, in the order of the digests, so that the same images make the same archive.
         let needed: BTreeSet<Digest> = images.values().flat_map(|saved| saved.content.blobs()).collect();
         let blobs: BTreeSet<Digest> = wanted().filter(|blob| needed.contains(blob) || self.has_blob(blob)).collect();
@@ -66,6 +67,23 @@ impl ImageStore {
         };
         write()?;
         writer.finish().map(drop).context("cannot write the archive")
+    }
+
+    /// What a [`ImageStore::save`] of the same images needs and has to be fetched first. As long as the lease lives, no
+    /// more is given up.
+    pub fn absent_in(&self, names: &[&str], platform: Option<&Platform>) -> Result<(Lease, Vec<Absent>)> {
+        let catalog = self.catalog();
+        let images = choose(&catalog, names, platform)?;
+        let lease = self.lease_saved(&images, &referrers(&catalog, &images));
+        let blobs: BTreeSet<Digest> = images.values().flat_map(|saved| saved.blobs.iter().copied()).collect();
+        Ok((lease, blobs.iter().filter_map(|blob| self.absent(blob)).collect()))
+    }
+
+    fn lease_saved(&self, images: &Chosen, referrers: &[(&Descriptor, &Arc<Tree>)]) -> Lease {
+        let own = images.values().flat_map(|saved| saved.blobs.iter().copied());
+        let about = referrers.iter().flat_map(|(_, tree)| tree.blobs.iter().copied());
+        let layers = images.values().flat_map(|saved| saved.content.document.rootfs.diff_ids.iter().copied());
+        self.lease_all(own.chain(about).chain(layers))
     }
 }
 
@@ -95,11 +113,7 @@ fn saved(catalog: &Catalog, image: &Image, name: &str, platform: Option<&Platfor
         let blobs = tree.blobs.iter().copied().collect();
         return Ok(Saved { target: image.target.clone(), content, names: BTreeSet::new(), blobs });
     };
-    let content = tree.choose(Some(platform)).cloned().ok_or_else(|| {
-        Error::not_found(format!(
-            "image with reference {name} was found but does not provide the specified platform ({platform})"
-        ))
-    })?;
+    let content = member_for(catalog, image, name, platform)?.clone();
     let blobs = content.blobs().collect();
     Ok(Saved { target: content.descriptor.clone(), content, names: BTreeSet::new(), blobs })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use wharf_storage::{ContentStore, LayerStore, Lease, Leases, StagedBlob, StagedLayer};
-use wharf_types::{Digest, Error, Reference, Result, ResultExt};
+use wharf_types::{Digest, Error, Platform, Reference, Result, ResultExt};
 
 use crate::catalog::{Catalog, Entry};
 use crate::names::{drop_name, find, no_such_image, set_name};
@@ -129,9 +129,14 @@ impl ImageStore {
     }
 
     /// How an image was made, newest step first.
-    pub fn history(&self, name: &str) -> Result<Vec<HistoryEntry>> {
+    ///
+    /// Of an image for several platforms, the one for `platform` where one is wished.
+    pub fn history(&self, name: &str, platform: Option<&Platform>) -> Result<Vec<HistoryEntry>> {
+        let image = match platform {
+            Some(platform) => &self.resolve_for(name, platform)?,
+            None => &self.resolve(name)?,
+        };
         let catalog = self.catalog();
-        let image = find(&catalog, name)?;
         let mut sizes = image.diff_ids().iter().map(|id| self.layers.info(id).map_or(0, |info| info.size));
         let mut entries: Vec<HistoryEntry> = image
             .document
@@ -246,6 +251,16 @@ impl ImageStore {
 
     pub(crate) fn lock_writer(&self) -> std::sync::MutexGuard<'_, ()> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows what names mean now that a manifest is gone or `anew`, for a caller that holds [`ImageStore::lock_writer`].
+    pub(crate) fn change_members(
+        &self,
+        _writer: &std::sync::MutexGuard<'_, ()>,
+        anew: Digest,
+        change: impl FnOnce(&Catalog, &mut Vec<Entry>) -> Result<()>,
+    ) -> Result<()> {
+        self.change_locked(&HashSet::from([anew]), change)
     }
 
     /// As [`ImageStore::change`] for a caller that holds [`ImageStore::lock_writer`].

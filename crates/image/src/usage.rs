@@ -11,9 +11,9 @@ use crate::{ImageId, ImageStore};
 pub struct StoreUsage {
     /// Number of blobs.
     pub blobs: u64,
-    /// Bytes of the blobs.
+    /// Bytes of the blobs, whole and half downloaded.
     pub blob_bytes: u64,
-    /// Number of unpacked layers.
+    /// Number of unpacked layers that images, containers or nobody have.
     pub layers: u64,
     /// Bytes of the unpacked layers.
     pub layer_bytes: u64,
@@ -22,8 +22,13 @@ pub struct StoreUsage {
 }
 
 impl ImageStore {
-    /// Measures blobs and layers. A layer is measured once in the life of this store; nobody waits for it.
-    pub fn disk_usage(&self, is_active: &dyn Fn(&ImageId) -> bool) -> Result<StoreUsage> {
+    /// Measures blobs and layers, but not layers for which `is_others` says yes: those are counted elsewhere. A layer is
+    /// measured once in the life of this store; nobody waits for it.
+    pub fn disk_usage(
+        &self,
+        is_active: &dyn Fn(&ImageId) -> bool,
+        is_others: &dyn Fn(&Digest) -> bool,
+    ) -> Result<StoreUsage> {
         let catalog = self.catalog();
         let mut used: HashSet<Digest> = HashSet::new();
         for entry in &catalog.entries {
@@ -38,7 +43,7 @@ impl ImageStore {
             usage.blobs += 1;
             needed += if used.contains(&blob.digest) { blob.size } else { 0 };
         }
-        for layer in self.layers.list()? {
+        for layer in self.layers.list()?.into_iter().filter(|layer| !is_others(layer)) {
             // One that was removed meanwhile takes nothing.
             let bytes = self.layers.disk_usage(&layer).unwrap_or(0);
             usage.layers += 1;

@@ -163,7 +163,7 @@ fn blobs_that_are_given_up_come_back_byte_for_byte() {
     fixture.store.import(&gzip(&layer(&[("packed", b"elsewhere")]))[..], &Default::default()).unwrap();
     let mut before = Vec::new();
     fixture.store.save(&["web:1", "gz:1"], None, &mut before).unwrap();
-    let given = fixture.store.give_up_blobs(&mut |_| true).unwrap();
+    let given = fixture.store.give_up_blobs(&mut |_: &Digest| true).unwrap();
     assert_eq!((given.blobs, given.kept), (3, 1));
     let fixture = fixture.reopen();
     assert!(!fixture.store.content().has(&blobs[0]) && fixture.store.has_blob(&blobs[0]));

@@ -32,7 +32,7 @@ fn victim() {
     store.load(&archive("new:1", "new")[..], None, &|_| {}).unwrap();
     store.tag("new:1", &reference("also:1")).unwrap();
     store.import(&layer(&[("imported", b"x")])[..], &ImportOptions::default()).unwrap();
-    store.give_up_blobs(&mut |_| true).unwrap();
+    store.give_up_blobs(&mut |_: &wharf_types::Digest| true).unwrap();
     store.remove("old:2", RemoveOptions::default(), &|_| Vec::new()).unwrap();
     store.prune(&|image| image.tags.is_empty(), &|_| Vec::new(), &mut |_| true).unwrap();
     store.check(true, &|_| false, &mut |_| true).unwrap();

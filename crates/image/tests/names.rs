@@ -257,7 +257,7 @@ fn a_commit_adds_a_layer_and_a_step() {
     let fixture = fixture.reopen();
     let image = fixture.store.get(&empty).unwrap();
     assert_eq!((image.layers.len(), image.parent), (2, Some(child)));
-    let history = fixture.store.history(&empty.to_string()).unwrap();
+    let history = fixture.store.history(&empty.to_string(), None).unwrap();
     let lines: Vec<_> = history.iter().map(|h| (h.id, h.created_by.as_str(), h.size, h.tags.len())).collect();
     assert_eq!(lines, [(Some(empty), "sh -c make", 0, 0), (Some(child), "sh -c make", 3, 1), (Some(base), "", 4, 1)]);
     assert_eq!(history[2].comment, "Imported from -");

@@ -43,6 +43,34 @@ fn skopeo_reads_the_store_in_place() {
     }
 }
 
+/// umoci unpacks what it finds in the store to the same files as we.
+#[test]
+fn umoci_unpacks_the_store_in_place() {
+    let fixture = Fixture::new();
+    let layers = [layer(&[("a", b"1"), ("b", b"2")]), layer(&[(".wh.a", b""), ("c", b"3")])];
+    fixture.store.load(&gzip(&docker_archive("web:1", &layers))[..], None, &|_| {}).unwrap();
+    let content = fixture.folder.path().join("content");
+    let bundle = fixture.folder.path().join("bundle");
+    let unpack = Command::new("umoci")
+        .args(["unpack", "--image", &format!("{}:web:1", content.display())])
+        .arg(&bundle)
+        .output();
+    let output = match unpack {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("SKIPPED: umoci is not installed");
+            return;
+        }
+        output => output.unwrap(),
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut names: Vec<_> =
+        std::fs::read_dir(bundle.join("rootfs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["b", "c"]);
+    // It has changed nothing: the store reads itself as before.
+    assert!(fixture.reopen().store.resolve("web:1").is_ok());
+}
+
 #[test]
 fn skopeo_reads_an_index_of_several_platforms_in_place() {
     let fixture = Fixture::new();

@@ -7,6 +7,9 @@ use wharf_api::image;
 use wharf_api::system::Info;
 
 pub(crate) fn container(mut document: container::Inspect, version: ApiVersion) -> container::Inspect {
+    if version.before(48) {
+        document.image_manifest_descriptor = None;
+    }
     if version.before(52)
         && let Some(settings) = &mut document.network_settings
     {
@@ -23,6 +26,9 @@ pub(crate) fn container(mut document: container::Inspect, version: ApiVersion) -
 pub(crate) fn container_list(mut list: Vec<container::Summary>, version: ApiVersion) -> Vec<container::Summary> {
     if version.before(52) {
         list.iter_mut().for_each(|summary| summary.health = None);
+    }
+    if version.before(48) {
+        list.iter_mut().for_each(|summary| summary.image_manifest_descriptor = None);
     }
     list
 }

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use tokio::sync::mpsc;
 use wharf_api::container::{CommitResponse, Config};
 use wharf_api::image::Progress;
-use wharf_engine::image::invalid_reference;
+use wharf_engine::image::{Show, invalid_reference};
 use wharf_image::{CommitOptions, ImportOptions, Progress as Step, RemoveOptions};
 use wharf_types::{Error, Platform, Reference, Result};
 
@@ -16,14 +16,17 @@ use crate::{Server, downgrade, registries, transfer, upkeep};
 pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call: Call) -> Result<Answer> {
     let images = server.engine.images();
     match (method, parts) {
-        (&Method::GET, ["json"]) => list(server, &call),
+        (&Method::GET, ["json"]) => list(server, &call).await,
         (&Method::POST, ["create"]) => create(server, call).await,
         (&Method::POST, ["load"]) => load(server, call),
         (&Method::GET, ["get"]) => save(server, &call, call.query.all("names").map(str::to_owned).collect()).await,
         (&Method::POST, ["prune"]) => upkeep::prune_at_once(server, &call).await,
         (&Method::GET, ["search"]) => registries::search(server, &call).await,
-        (&Method::GET, [name @ .., "json"]) => ok(&downgrade::image(images.inspect(&join(name))?, call.version)),
-        (&Method::GET, [name @ .., "history"]) => ok(&images.history(&join(name)).await?),
+        (&Method::GET, [name @ .., "json"]) => inspect(server, &join(name), &call).await,
+        (&Method::GET, [name @ .., "history"]) => {
+            let platform = if call.version.before(48) { None } else { platform(&call.query)? };
+            ok(&images.history(&join(name), platform).await?)
+        }
         (&Method::GET, [name @ .., "get"]) => save(server, &call, vec![join(name)]).await,
         (&Method::POST, [name @ .., "tag"]) => {
             images.tag(&join(name), call.query.text("repo"), call.query.text("tag")).await?;
@@ -42,19 +45,42 @@ fn join(parts: &[&str]) -> String {
     parts.join("/")
 }
 
-fn list(server: &Server, call: &Call) -> Result<Answer> {
+async fn list(server: &Server, call: &Call) -> Result<Answer> {
     let mut filters = call.query.filters()?;
     if let Some(pattern) = call.query.option("filter") {
         filters.add("reference", pattern); // how it was asked for until API 1.40
     }
-    let (all, sizes) = (call.query.flag("all"), call.query.flag("shared-size"));
-    let summaries = server.engine.images().list(&filters, all, sizes, server.engine.containers())?;
+    let show = Show {
+        all: call.query.flag("all"),
+        shared_sizes: call.query.flag("shared-size"),
+        manifests: call.query.flag("manifests") && !call.version.before(47),
+    };
+    let (images, containers) = (server.engine.images().clone(), server.engine.containers().clone());
+    let summaries = match show.manifests {
+        // They are on disk, everything else is in memory.
+        true => images.clone().run(move |_| images.list(&filters, show, &containers)).await?,
+        false => images.list(&filters, show, &containers)?,
+    };
     ok(&downgrade::image_list(summaries, call.version))
+}
+
+async fn inspect(server: &Server, name: &str, call: &Call) -> Result<Answer> {
+    let images = server.engine.images();
+    let platform = if call.version.before(49) { None } else { platform(&call.query)? };
+    let document = match (call.query.flag("manifests") && !call.version.before(48), &platform) {
+        (true, Some(_)) => {
+            return Err(Error::invalid("conflicting options: manifests and platform options cannot both be set"));
+        }
+        (true, None) => images.inspect_with_manifests(name, server.engine.containers()).await?,
+        (false, platform) => images.inspect(name, platform.as_ref())?,
+    };
+    ok(&downgrade::image(document, call.version))
 }
 
 async fn remove(server: &Server, name: &str, call: &Call) -> Result<Answer> {
     let options = RemoveOptions { force: call.query.flag("force"), keep_parents: call.query.flag("noprune") };
-    ok(&server.engine.images().remove(name, options, server.engine.containers()).await?)
+    let platforms = if call.version.before(50) { Vec::new() } else { platforms(&call.query, "platforms")? };
+    ok(&server.engine.images().remove(name, platforms, options, server.engine.containers()).await?)
 }
 
 async fn save(server: &Server, call: &Call, names: Vec<String>) -> Result<Answer> {
@@ -63,7 +89,7 @@ async fn save(server: &Server, call: &Call, names: Vec<String>) -> Result<Answer
         return Err(Error::invalid("no image was named"));
     }
     for name in &names {
-        server.engine.images().inspect(name)?;
+        server.engine.images().inspect(name, None)?;
     }
     let images = server.engine.images().clone();
     transfer::download("application/x-tar", move |out| async move { images.save(names, platform, out).await }).await
@@ -183,8 +209,17 @@ fn platform(query: &Query) -> Result<Option<Platform>> {
                 .with_hint("ask for one, or for none to get all of them")),
         };
     };
+    read_platform(text).map(Some)
+}
+
+/// All platforms that are asked for under a name.
+fn platforms(query: &Query, name: &str) -> Result<Vec<Platform>> {
+    query.all(name).filter(|text| !text.is_empty()).map(read_platform).collect()
+}
+
+fn read_platform(text: &str) -> Result<Platform> {
     if !text.starts_with('{') {
-        return text.parse().map(Some).map_err(|error: wharf_types::PlatformError| Error::invalid(error.to_string()));
+        return text.parse().map_err(|error: wharf_types::PlatformError| Error::invalid(error.to_string()));
     }
     let platform: wharf_api::image::Platform =
         serde_json::from_str(text).map_err(|error| Error::invalid("failed to parse platform").caused_by(error))?;
@@ -192,7 +227,7 @@ fn platform(query: &Query) -> Result<Option<Platform>> {
         return Err(Error::invalid("both OS and Architecture must be provided"));
     }
     let variant = Some(platform.variant).filter(|variant| !variant.is_empty());
-    Ok(Some(Platform { os: platform.os, architecture: platform.architecture, variant }))
+    Ok(Platform { os: platform.os, architecture: platform.architecture, variant })
 }
 
 fn progress(step: &Step) -> Option<Progress> {

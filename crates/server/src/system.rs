@@ -1,6 +1,7 @@
 //! `/info`, `/system/df`
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::PathBuf;
 
 use wharf_api::ApiVersion;
 use wharf_api::container::{Status, Summary as Container};
@@ -29,8 +30,10 @@ pub(crate) async fn disk_usage(server: &Server, call: &Call) -> Result<Answer> {
     let wants = |kind: &str| kinds.is_empty() || kinds.contains(&kind);
     let mut usage = DiskUsage::default();
     if wants("image") {
-        let items = server.engine.images().list(&Default::default(), false, true, server.engine.containers())?;
-        let store = server.engine.images().disk_usage(server.engine.containers()).await?;
+        let show = wharf_engine::image::Show { shared_sizes: true, ..Default::default() };
+        let items = server.engine.images().list(&Default::default(), show, server.engine.containers())?;
+        let of_builds = server.engine.builds().layers_alone();
+        let store = server.engine.images().disk_usage(server.engine.containers(), of_builds).await?;
         usage.image_usage = Some(of_images(items, &store));
         usage.store_usage = Some(StoreUsage {
             blobs: signed(store.blobs),
@@ -41,13 +44,17 @@ pub(crate) async fn disk_usage(server: &Server, call: &Call) -> Result<Answer> {
     }
     if wants("container") {
         let options = ListOptions { all: true, size: true, ..ListOptions::default() };
-        usage.container_usage = Some(of_containers(server.engine.containers().list(options).await?));
+        let disk = server.engine.containers().disk_usage().await?;
+        usage.container_usage = Some(of_containers(server.engine.containers().list(options).await?, &disk));
     }
     if wants("volume") {
         usage.volume_usage = Some(of_volumes(measured_volumes(server).await));
     }
     if wants("build-cache") {
-        usage.build_cache_usage = Some(of_builds(server.engine.builds().usage().await?));
+        let (total, reclaimable) = server.engine.builds().disk_usage().await?;
+        let usage_of_items = of_builds(server.engine.builds().usage().await?);
+        let (total_size, reclaimable) = (signed(total), signed(reclaimable));
+        usage.build_cache_usage = Some(Usage { total_size, reclaimable, ..usage_of_items });
     }
     if call.version.before(52) {
         return ok(&LegacyDiskUsage::from(usage));
@@ -69,9 +76,11 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn of_containers(items: Vec<Container>) -> Usage<Container> {
+/// What containers take is what is on the disk, logs included; each by itself shows what it has written, as in `ps`.
+fn of_containers(items: Vec<Container>, disk: &HashMap<String, u64>) -> Usage<Container> {
     let lives = |state| matches!(state, Status::Running | Status::Paused | Status::Restarting);
-    sum(items, |container| container.size_rw.unwrap_or(0), |container| lives(container.state))
+    let size = |container: &Container| signed(disk.get(&container.id).copied().unwrap_or(0));
+    sum(items, size, |container| lives(container.state))
 }
 
 fn of_volumes(items: Vec<Volume>) -> Usage<Volume> {
@@ -118,17 +127,7 @@ fn forget_items(usage: &mut DiskUsage) {
     usage.build_cache_usage.iter_mut().for_each(|usage| usage.items.clear());
 }
 
-/// Bytes of all files in a folder; what cannot be read counts nothing.
+/// Bytes on disk of all in a folder; what cannot be read counts nothing.
 pub(crate) async fn folder_size(folder: PathBuf) -> u64 {
-    tokio::task::spawn_blocking(move || measure(&folder)).await.unwrap_or(0)
-}
-
-fn measure(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let size = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(data) if data.is_dir() => measure(&entry.path()),
-        Ok(data) => data.len(),
-        Err(_) => 0,
-    };
-    entries.filter_map(std::io::Result::ok).map(size).sum()
+    tokio::task::spawn_blocking(move || wharf_engine::system::disk_below(&folder)).await.unwrap_or(0)
 }

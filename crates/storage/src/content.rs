@@ -197,9 +197,13 @@ impl ContentStore {
         Ok(digests.filter_map(|digest| Some(BlobInfo { digest, size: self.size(&digest).ok()? })).collect())
     }
 
-    /// Space that all blobs take on disk in bytes, as `du` counts it.
+    /// Space that all blobs take on disk in bytes, as `du` counts it, with those that are there in part only.
     pub fn disk_usage(&self) -> Result<u64> {
-        Ok(Usage::of(self.blobs.as_fd())?.disk)
+        let mut disk = 0;
+        for folder in [self.blobs.as_fd(), self.ingest.as_fd(), self.partial.as_fd()] {
+            disk += Usage::of(folder)?.disk;
+        }
+        Ok(disk)
     }
 
     /// The names among the blobs that are none.

@@ -2,7 +2,8 @@
 //!
 //! A blob is given up only after a trial: it was made anew from the files and compared byte by byte. That works for plain
 //! layers and for zstd by libzstd at its usual levels. What another program's compressor made is mostly beyond it, gzip
-//! always (the output of every implementation differs, and of some from run to run); then the blob stays.
+//! always (the output of every implementation differs, and of some from run to run); then the blob stays, unless some
+//! registry has it: noted is in which repositories, and whoever wants the bytes fetches them.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -28,7 +29,14 @@ const PIECE: usize = 128 * 1024;
 #[serde(tag = "packing", rename_all = "camelCase")]
 enum Packing {
     Plain,
-    Zstd { level: i32, checksum: bool },
+    Zstd {
+        level: i32,
+        checksum: bool,
+    },
+    /// Nobody here knows how, but these repositories (`registry/path`) had the blob when it was given up.
+    Elsewhere {
+        repositories: Vec<String>,
+    },
 }
 
 /// What is known of a blob that can be made anew.
@@ -50,31 +58,68 @@ impl LayerStore {
         if candidates.is_empty() {
             return Ok(false);
         }
-        let folder = self.open_layer(diff_id, ".")?;
-        if !has_file(&folder, SPLIT) {
-            let files = self.open_layer(diff_id, FILES)?;
-            let (_, stream) = decompress(open()?)?;
-            write_file(&folder, SPLIT, |file| split(stream, files.as_fd(), &Limits::default(), file))?;
-        }
+        self.note_split(diff_id, open)?;
         for packing in candidates {
             if is_same(self.pack(diff_id, &packing)?, open()?)? {
-                let note = serde_json::to_vec(&Note { size: blob.size, packing }).map_err(io::Error::from);
-                let note = note.context("cannot note how a layer is packed")?;
-                let write = |mut file: File| file.write_all(&note).context("cannot note how a layer is packed");
-                write_file(&folder, &note_of(&blob.digest), write)?;
-                self.forget_measure(diff_id);
+                self.write_note(diff_id, blob, packing)?;
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Whether the blob of a layer can be made anew.
-    pub fn can_rebuild(&self, diff_id: &Digest, blob: &Digest) -> bool {
+    /// Notes durably in which repositories (`registry/path`) a blob can be had that cannot be made anew, and what is
+    /// needed to compare the unpacked layer with its diff id without the blob. `open` opens the blob.
+    pub fn note_repositories(
+        &self,
+        diff_id: &Digest,
+        blob: BlobInfo,
+        repositories: Vec<String>,
+        open: &dyn Fn() -> Result<File>,
+    ) -> Result<()> {
+        self.note_split(diff_id, open)?;
+        self.write_note(diff_id, blob, Packing::Elsewhere { repositories })
+    }
+
+    fn note_split(&self, diff_id: &Digest, open: &dyn Fn() -> Result<File>) -> Result<()> {
+        let folder = self.open_layer(diff_id, ".")?;
+        if has_file(&folder, SPLIT) {
+            return Ok(());
+        }
+        let files = self.open_layer(diff_id, FILES)?;
+        let (_, stream) = decompress(open()?)?;
+        write_file(&folder, SPLIT, |file| split(stream, files.as_fd(), &Limits::default(), file))
+    }
+
+    fn write_note(&self, diff_id: &Digest, blob: BlobInfo, packing: Packing) -> Result<()> {
+        let note = serde_json::to_vec(&Note { size: blob.size, packing }).map_err(io::Error::from);
+        let note = note.context("cannot note how a layer is packed")?;
+        let write = |mut file: File| file.write_all(&note).context("cannot note how a layer is packed");
+        let written = write_file(&self.open_layer(diff_id, ".")?, &note_of(&blob.digest), write);
+        self.forget_measure(diff_id);
+        written
+    }
+
+    /// Whether there is a note on a blob: it can be made anew, or be had elsewhere.
+    pub fn has_note(&self, diff_id: &Digest, blob: &Digest) -> bool {
         self.open_layer(diff_id, ".").is_ok_and(|folder| has_file(&folder, &note_of(blob)))
     }
 
-    /// The size in bytes of a blob that can be made anew; `NotFound` where it cannot.
+    /// Whether the blob of a layer can be made anew.
+    pub fn can_rebuild(&self, diff_id: &Digest, blob: &Digest) -> bool {
+        self.note(diff_id, blob).is_ok_and(|note| !matches!(note.packing, Packing::Elsewhere { .. }))
+    }
+
+    /// The repositories (`registry/path`) that had a blob when it was given up; none where it was not, or can be made
+    /// anew.
+    pub fn repositories(&self, diff_id: &Digest, blob: &Digest) -> Vec<String> {
+        match self.note(diff_id, blob) {
+            Ok(Note { packing: Packing::Elsewhere { repositories }, .. }) => repositories,
+            _ => Vec::new(),
+        }
+    }
+
+    /// The size in bytes of a blob on which there is a note; `NotFound` where there is none.
     pub fn rebuilt_size(&self, diff_id: &Digest, blob: &Digest) -> Result<u64> {
         Ok(self.note(diff_id, blob)?.size)
     }
@@ -106,8 +151,13 @@ impl LayerStore {
                 encoder.include_checksum(*checksum).context("cannot start zstd")?;
                 Box::new(encoder)
             }
+            Packing::Elsewhere { repositories } => return Err(must_be_fetched(repositories)),
         })
     }
+}
+
+fn must_be_fetched(repositories: &[String]) -> Error {
+    Error::unavailable(format!("the layer's blob was given up and must be fetched from {}", repositories.join(", ")))
 }
 
 fn note_of(blob: &Digest) -> String {

@@ -315,6 +315,26 @@ fn limits_hold() {
     assert_eq!(fixture.leftovers(), 0);
 }
 
+/// Sixty-four mebibytes of nothing, packed into very little.
+#[test]
+fn a_bomb_is_stopped_at_the_limit_however_it_is_packed() {
+    let fixture = Fixture::new();
+    let bomb = archive(&[file("bomb", &vec![0; 64 << 20])]);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&bomb).unwrap();
+    let many: Vec<Item> = (0..5000).map(|number| file(format!("{number}"), b"")).collect();
+    let many = zstd::encode_all(&archive(&many)[..], 19).unwrap();
+    let (bytes, entries) =
+        (Limits { bytes: 1 << 20, ..Limits::default() }, Limits { entries: 1000, ..Limits::default() });
+    let bombs = [(gzip.finish().unwrap(), bytes), (zstd::encode_all(&bomb[..], 3).unwrap(), bytes), (many, entries)];
+    for (packed, limits) in bombs {
+        assert!(packed.len() < 200_000);
+        let error = fixture.store.unpack(&packed[..], None, &limits).err().unwrap();
+        assert_eq!(error.kind(), Kind::InvalidParameter, "{error:?}");
+        assert_eq!(fixture.leftovers(), 0);
+    }
+}
+
 #[test]
 fn a_cut_at_any_byte_is_noticed_and_leaves_nothing() {
     let fixture = Fixture::within(quick_folder());

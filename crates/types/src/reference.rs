@@ -91,6 +91,12 @@ impl Reference {
         Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
+    /// The repository alone, without tag and digest.
+    #[must_use]
+    pub fn repository(&self) -> Self {
+        Self { tag: None, digest: None, ..self.clone() }
+    }
+
     /// Registry and repository in the short form, without tag or digest: `debian` for `docker.io/library/debian`.
     pub fn familiar_name(&self) -> String {
         match (self.domain.as_str(), self.path.strip_prefix(OFFICIAL)) {

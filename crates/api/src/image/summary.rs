@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Descriptor;
+use super::{Descriptor, ManifestSummary};
 use crate::{List, Map};
 
 /// One image of the list: `GET /images/json`.
@@ -33,6 +33,9 @@ pub struct Summary {
     /// The manifest or index (API 1.48).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub descriptor: Option<Descriptor>,
+    /// All manifests, when they are asked for (API 1.47).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Vec<ManifestSummary>>,
 }
 
 /// One step of an image's history: `GET /images/{name}/history`.

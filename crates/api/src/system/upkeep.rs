@@ -59,7 +59,10 @@ pub struct CheckSummary {
 pub enum PruneItem {
     /// A name or an image went.
     Removed(crate::image::DeleteItem),
-    /// Blobs of unpacked layers were given up; others stay, for nothing could make the same bytes again.
+    /// A blob of an unpacked layer is about to be given up, if it can be had again.
+    GivingUp(String),
+    /// Blobs of unpacked layers were given up; others stay, for nothing could make the same bytes again and no registry
+    /// has them.
     GaveUp {
         /// How many were given up.
         blobs: u64,

@@ -29,7 +29,7 @@ pub struct Settings {
     pub dns: Vec<String>,
     /// How registries are spoken to.
     pub registries: Registries,
-    /// Give up blobs of unpacked layers that can be made anew.
+    /// Give up blobs of unpacked layers that can be made anew or fetched again.
     pub give_up_blobs: bool,
     /// What networks are like.
     pub network: NetworkDefaults,
@@ -61,7 +61,7 @@ struct Flags {
     dns: Vec<String>,
     #[command(flatten)]
     registries: Registries,
-    /// Give up blobs of layers once they are unpacked, where the layer can make the same bytes again
+    /// Give up blobs of layers once they are unpacked, where the same bytes can be made anew or fetched again
     #[arg(long)]
     give_up_blobs: bool,
     #[command(flatten)]

@@ -23,6 +23,7 @@ mod network;
 mod networks;
 mod networks_bad_input;
 mod networks_drivers;
+mod platforms;
 mod ports;
 mod process;
 mod registries;

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use wharf_testkit::golden::Archive;
+use wharf_testkit::golden::{Archive, busybox_rootfs};
+use wharf_testkit::registry::{Faults, FaultyRegistry, noise};
 use wharf_testkit::{Options, Output, TempEngine};
 
 /// The layer folder of the only image.
@@ -72,7 +73,48 @@ fn disk_usage_is_what_du_says() {
     engine.finish();
 }
 
+/// Images, containers, volumes, what builds keep, and a download that was cut: nothing is forgotten or counted twice.
+#[test]
+fn disk_usage_of_every_kind_is_what_du_says() {
+    let engine = TempEngine::start();
+    let write = "head -c 5000000 /dev/urandom > /own; head -c 3000000 /dev/urandom > /data/kept; ln /own /again";
+    engine.cli(&["run", "--name", "writer", "-v", "kept:/data", "busybox:test", "sh", "-c", write]).ok();
+    let dockerfile = b"FROM busybox:test\nRUN head -c 2000000 /dev/urandom > /built\n";
+    engine.cli_stdin(&["build", "-t", "built:1", "-"], dockerfile).ok();
+    engine.cli(&["rmi", "built:1"]).ok();
+    let partial = engine.root().join("content/partial").join("ab".repeat(32));
+    fs::write(partial, noise(4_000_000, 1)).unwrap();
+
+    let usage = &engine.get("/system/df?verbose=1");
+    let said = |kind: &str| usage[kind]["TotalSize"].as_f64().unwrap();
+    let root = engine.root();
+    let containers: f64 = fs::read_dir(root.join("containers"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().len() == 64)
+        .map(|path| du(&path))
+        .sum();
+    let close = |said: f64, measured: f64, what: &str| {
+        assert!((said / measured - 1.0).abs() < 0.01, "{what}: {said} bytes are said, {measured} are there");
+    };
+    close(said("ContainerUsage"), containers, "containers");
+    assert!(containers < 5_500_000.0, "a hard link is counted twice: {containers}");
+    close(said("VolumeUsage"), du(&root.join("volumes")), "volumes");
+    let content = du(&root.join("content")) + du(&root.join("layers"));
+    let builds = du(&root.join("build"));
+    close(said("ImageUsage") + said("BuildCacheUsage"), content + builds, "images and builds");
+    assert!((2_000_000.0..2_200_000.0).contains(&said("BuildCacheUsage")), "{}", said("BuildCacheUsage"));
+    assert!(said("ImageUsage") > 4_000_000.0, "the part of a download is forgotten");
+    engine.cli(&["rm", "writer"]).ok();
+    engine.cli(&["volume", "rm", "kept"]).ok();
+    engine.finish();
+}
+
+/// What is not there takes nothing.
 fn du(folder: &Path) -> f64 {
+    if !folder.exists() {
+        return 0.0;
+    }
     let output = Output::of(Command::new("du").args(["-s", "--block-size=1"]).arg(folder), b"").ok();
     output.line().split('\t').next().unwrap().parse().unwrap()
 }
@@ -115,7 +157,7 @@ fn blobs_that_were_given_up_are_saved_the_same() {
     let before = engine.cli(&["save", "busybox:test"]).ok();
     let pruned = engine.cli(&["image", "prune", "-f", "--blobs"]).ok();
     assert!(
-        pruned.stdout.contains("Blobs given up, for their layers can make them anew: 1; kept: 0"),
+        pruned.stdout.contains("Blobs given up, for they can be made anew or fetched again: 1; kept: 0"),
         "{}",
         pruned.stdout
     );
@@ -137,6 +179,94 @@ fn blobs_that_were_given_up_are_saved_the_same() {
 }
 
 #[test]
+fn gzip_blobs_are_given_up_and_fetched_back_from_where_they_came() {
+    let registry = FaultyRegistry::start();
+    let other = FaultyRegistry::start();
+    let app = Archive::new().file("app", 0o644, &noise(300_000, 5)).finish();
+    let blobs = registry.gzip_image("team/app", "1", &[busybox_rootfs().to_vec(), app]);
+    let origin = format!("{}/team/app:1", registry.address());
+    let engine = TempEngine::start_with(Options { without_image: true, ..Options::default() });
+    engine.cli(&["pull", &origin]).ok();
+    let before = engine.cli(&["save", &origin]).ok();
+    let here = |blob: &String| engine.root().join("content/blobs/sha256").join(&blob["sha256:".len()..]).exists();
+
+    // A registry that has lost a blob is not relied on.
+    let kept = registry.stored(&blobs[0]).unwrap();
+    registry.forget(&blobs[0]);
+    let pruned = engine.cli(&["image", "prune", "-f", "--blobs"]).ok();
+    assert!(pruned.stdout.contains("fetched again: 1; kept: 1"), "{}", pruned.stdout);
+    assert!(here(&blobs[0]) && !here(&blobs[1]));
+    registry.blob(kept.clone());
+    engine.cli(&["image", "prune", "-f", "--blobs"]).ok();
+    assert!(!blobs.iter().any(here), "the blobs are still here");
+    assert_eq!(engine.cli(&["run", "--rm", &origin]).ok().stdout, "pulled\n");
+    let check = engine.cli(&["system", "check"]).ok();
+    assert!(check.stdout.contains("compared 2 layers: all is well"), "{}", check.stdout);
+
+    // Neither a pull of what is here nor a push to where it came from moves a byte of a layer.
+    let downloads = || blobs.iter().map(|blob| registry.count("GET", blob)).sum::<usize>();
+    let first = downloads();
+    engine.cli(&["pull", &origin]).ok();
+    for name in ["team/app:2", "else/app:1"] {
+        let name = format!("{}/{name}", registry.address());
+        engine.cli(&["tag", &origin, &name]).ok();
+        engine.cli(&["push", &name]).ok();
+    }
+    assert_eq!(downloads(), first);
+
+    // Another registry, and an archive, get the same bytes.
+    let copy = format!("{}/copy:1", other.address());
+    engine.cli(&["tag", &origin, &copy]).ok();
+    engine.cli(&["push", &copy]).ok();
+    assert_eq!(other.stored(&blobs[0]).unwrap(), kept);
+    engine.cli(&["image", "prune", "-f", "--blobs"]).ok();
+    assert!(!blobs.iter().any(here));
+    let after = engine.cli(&["save", &origin]).ok();
+    assert!(before.stdout == after.stdout, "another archive is saved");
+    assert!(blobs.iter().all(here));
+    engine.finish();
+}
+
+#[test]
+fn a_blob_whose_registry_has_lost_it_is_missed_with_a_hint_and_heals() {
+    let registry = FaultyRegistry::start();
+    let app = Archive::new().file("app", 0o644, &noise(300_000, 6)).finish();
+    let layers = [busybox_rootfs().to_vec(), app];
+    let blobs = registry.gzip_image("app", "1", &layers);
+    let origin = format!("{}/app:1", registry.address());
+    let engine = TempEngine::start_with(Options { without_image: true, ..Options::default() });
+    engine.cli(&["pull", &origin]).ok();
+    let archive = engine.scratch().join("whole.tar");
+    engine.cli(&["save", "-o", archive.to_str().unwrap(), &origin]).ok();
+    engine.cli(&["image", "prune", "-f", "--blobs"]).ok();
+    let content = || fs::read_dir(engine.root().join("content/blobs/sha256")).unwrap().count();
+    let left = content();
+
+    // What comes back has to be the same bytes.
+    registry.set(Faults { spoil: 100, ..Faults::default() });
+    let half = engine.scratch().join("half.tar");
+    let spoilt = engine.cli(&["save", "-o", half.to_str().unwrap(), &origin]).exits(1);
+    assert!(spoilt.stderr.contains("does not give it back"), "{}", spoilt.stderr);
+    registry.set(Faults::default());
+    blobs.iter().for_each(|blob| registry.forget(blob));
+    let failed = engine.cli(&["save", "-o", half.to_str().unwrap(), &origin]).exits(1);
+    assert!(
+        failed.stderr.contains("was given up") && failed.stderr.contains("load it from an archive"),
+        "{}",
+        failed.stderr
+    );
+    assert!(!half.exists(), "half an archive was left");
+    assert_eq!(content(), left);
+    assert_eq!(engine.cli(&["run", "--rm", &origin]).ok().stdout, "pulled\n");
+
+    // An archive brings back what is missing, and so does another registry.
+    engine.cli(&["load", "-i", archive.to_str().unwrap()]).ok();
+    engine.cli(&["save", "-o", half.to_str().unwrap(), &origin]).ok();
+    assert_eq!(fs::read(&archive).unwrap(), fs::read(&half).unwrap());
+    engine.finish();
+}
+
+#[test]
 fn an_archive_is_imported_from_an_address() {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -146,7 +276,7 @@ fn an_archive_is_imported_from_an_address() {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0; 1024];
             assert!(stream.read(&mut request).unwrap() > 0);
-            let body = if status.starts_with("200") { wharf_testkit::golden::busybox_rootfs() } else { &b"no"[..] };
+            let body = if status.starts_with("200") { busybox_rootfs() } else { &b"no"[..] };
             write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
             stream.write_all(body).unwrap();
         }

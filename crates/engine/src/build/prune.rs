@@ -9,6 +9,7 @@ use wharf_build::cache::{Record, RecordKind};
 use wharf_types::{Digest, Error, Result};
 
 use super::{Builds, kind_word};
+use crate::system::disk_below;
 
 /// What is taken away.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +39,32 @@ impl Builds {
             Ok(builds.records().iter().map(|(record, used, shared)| view(record, *used, *shared)).collect())
         })
         .await
+    }
+
+    /// Bytes on disk that only builds take: layers that no image has, contexts and cache mounts; and how many of them are
+    /// of no use at the moment.
+    pub async fn disk_usage(&self) -> Result<(u64, u64)> {
+        let builds = self.clone();
+        crate::blocking(move || {
+            let layers = builds.services.images.store().layers();
+            let disk = |layer: &Digest| layers.disk_usage(layer).unwrap_or(0);
+            let records = builds.records();
+            let of = |record: &Record| record.layer.map(|layer| layer.diff_id);
+            let busy: HashSet<Digest> =
+                records.iter().filter(|(_, used, _)| *used).filter_map(|(r, ..)| of(r)).collect();
+            let alone = builds.layers_alone();
+            let in_layers: u64 = alone.iter().map(disk).sum();
+            let unused: u64 = alone.iter().filter(|layer| !busy.contains(layer)).map(disk).sum();
+            let folders = disk_below(&builds.services.config.build_dir());
+            Ok((in_layers + folders, unused + folders))
+        })
+        .await
+    }
+
+    /// Layers that are kept for builds only.
+    pub fn layers_alone(&self) -> HashSet<Digest> {
+        let records = self.records().into_iter().filter(|(_, _, shared)| !shared);
+        records.filter_map(|(record, ..)| Some(record.layer?.diff_id)).collect()
     }
 
     /// Records, whether each is in use, and whether an image has its layer.

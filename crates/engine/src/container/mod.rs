@@ -36,6 +36,7 @@ mod state;
 mod stats;
 mod teardown;
 mod top;
+mod usage;
 pub(crate) mod view;
 
 use std::collections::BTreeMap;

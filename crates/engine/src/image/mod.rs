@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::event::Events;
 
 pub use remote::{Credentials, Distribution, PullRequest, PushRequest, Report};
-pub use view::invalid_reference;
+pub use view::{Show, invalid_reference};
 
 /// The image store; clones share it.
 #[derive(Clone)]

@@ -100,11 +100,20 @@ impl Images {
         out: impl Write + Send + 'static,
     ) -> Result<()> {
         let told = names.clone();
+        let (wanted, of) = (names.clone(), platform.clone());
+        let (_lease, absent) = self
+            .run(move |store| {
+                let names: Vec<&str> = wanted.iter().map(String::as_str).collect();
+                store.absent_in(&names, of.as_ref())
+            })
+            .await?;
+        let _kept = self.bring_back(absent).await?;
         self.run(move |store| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             store.save(&names, platform.as_ref(), out)
         })
         .await?;
+        self.give_up_blobs_later();
         for name in told {
             self.tell("save", &name, &name);
         }

@@ -1,10 +1,12 @@
 //! Keeping the store in order: check, prune with progress, blobs given up, disk usage.
 
+use std::collections::HashSet;
+
 use wharf_api::filters::Filters;
 use wharf_api::image::DeleteItem;
 use wharf_api::system::upkeep::{CheckItem, CheckSummary, Finding, PruneItem};
 use wharf_image::{Checked, Image, Look, Pruned, StoreUsage};
-use wharf_types::Result;
+use wharf_types::{Digest, Result};
 
 use super::Images;
 use crate::container::Containers;
@@ -32,7 +34,7 @@ impl Images {
     ) -> Result<()> {
         let containers = containers.clone();
         self.run(move |store| {
-            let in_use = |layer: &wharf_types::Digest| containers.is_layer_live(layer);
+            let in_use = |layer: &Digest| containers.is_layer_live(layer);
             let checked = store.check(repair, &in_use, &mut |look| tell(step(look)))?;
             tell(CheckStep::Item(CheckItem::Summary(summary(&checked))));
             Ok(())
@@ -41,7 +43,7 @@ impl Images {
     }
 
     /// Removes images without a name, or with `dangling=false` those that no container uses. With `blobs`, the blobs of
-    /// layers that can make them anew go as well. `tell` hears of everything as long as it says `true`.
+    /// layers go as well that can be made anew or fetched again. `tell` hears of everything as long as it says `true`.
     pub async fn prune(
         &self,
         filters: &Filters,
@@ -64,7 +66,8 @@ impl Images {
             };
             let mut reclaimed = store.prune(&wanted, &|image| users.using_image(image), &mut told)?.reclaimed;
             if blobs {
-                let given = store.give_up_blobs(&mut |_| true)?;
+                let mut trying = |blob: &Digest| tell(PruneItem::GivingUp(blob.to_string()));
+                let given = store.give_up_blobs(&mut this.giving_up(&mut trying))?;
                 reclaimed += given.bytes;
                 tell(PruneItem::GaveUp { blobs: given.blobs, kept: given.kept });
             }
@@ -74,20 +77,22 @@ impl Images {
         .await
     }
 
-    /// Space that blobs and layers take.
-    pub async fn disk_usage(&self, containers: &Containers) -> Result<StoreUsage> {
+    /// Space that blobs and layers take, but for the layers that builds alone keep.
+    pub async fn disk_usage(&self, containers: &Containers, of_builds: HashSet<Digest>) -> Result<StoreUsage> {
         let users = containers.clone();
-        self.run(move |store| store.disk_usage(&|image| !users.using_image(image).is_empty())).await
+        let is_active = move |image: &_| !users.using_image(image).is_empty();
+        self.run(move |store| store.disk_usage(&is_active, &|layer| of_builds.contains(layer))).await
     }
 
-    /// Gives up, in the background, the blobs of layers that can make them anew, where the engine was told to.
+    /// Gives up, in the background, the blobs of layers that can be made anew or fetched again, where the engine was told to.
     pub(crate) fn give_up_blobs_later(&self) {
         if !self.inner.gives_up_blobs {
             return;
         }
         let this = self.clone();
         tokio::spawn(async move {
-            match this.run(|store| store.give_up_blobs(&mut |_| true)).await {
+            let asking = this.clone();
+            match this.run(move |store| store.give_up_blobs(&mut asking.giving_up(&mut |_| true))).await {
                 Ok(given) if given.blobs > 0 => tracing::info!(?given, "blobs of unpacked layers given up"),
                 Ok(_) => {}
                 Err(error) => tracing::warn!(error = %error.chain(), "blobs of unpacked layers were not given up"),
@@ -111,7 +116,7 @@ impl PruneAnswer {
         match item {
             PruneItem::Removed(item) => self.removed.push(item),
             PruneItem::Reclaimed(bytes) => self.reclaimed = bytes,
-            PruneItem::GaveUp { .. } => {}
+            PruneItem::GivingUp(_) | PruneItem::GaveUp { .. } => {}
         }
     }
 }

@@ -6,19 +6,34 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use wharf_api::container::{GraphDriver, HealthConfig};
 use wharf_api::filters::Filters;
-use wharf_api::image::{Config, DeleteItem, Descriptor, HistoryItem, Inspect, Metadata, RootFs, Summary};
+use wharf_api::image::{
+    AttestationData, Config, DeleteItem, Descriptor, HistoryItem, ImageData, Inspect, ManifestSize, ManifestSummary,
+    Metadata, RootFs, Summary, UnpackedSize,
+};
 use wharf_api::{Empty, List};
-use wharf_image::{Health, Image, ImageConfig, RemoveOptions, Removed};
-use wharf_types::{Error, Reference, Result};
+use wharf_build::pattern::path_match;
+use wharf_image::{Health, Image, ImageConfig, ImageId, ImageStore, Member, MemberKind, RemoveOptions, Removed};
+use wharf_types::{Error, Platform, Reference, Result};
 
 use super::Images;
 use crate::container::Containers;
 use crate::container::view::parse_until;
 use crate::time;
 
+/// What a list shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Show {
+    /// Also images that are only steps of others.
+    pub all: bool,
+    /// How much each shares with others.
+    pub shared_sizes: bool,
+    /// The manifests for all platforms.
+    pub manifests: bool,
+}
+
 impl Images {
     /// The images, newest first: without those that are only steps of others, unless `all` are asked for.
-    pub fn list(&self, filters: &Filters, all: bool, sizes: bool, containers: &Containers) -> Result<Vec<Summary>> {
+    pub fn list(&self, filters: &Filters, show: Show, containers: &Containers) -> Result<Vec<Summary>> {
         filters.check_names(&["dangling", "label", "label!", "before", "since", "reference", "until"])?;
         let dangling = filters.flag("dangling")?;
         let created = |name: &str| -> Result<Option<Option<Timestamp>>> {
@@ -30,15 +45,20 @@ impl Images {
         let parents: HashSet<_> = images.iter().filter_map(|image| image.parent).collect();
         let wanted = |image: &Image| {
             let is_nameless = image.tags.is_empty() && image.digests.is_empty();
-            (all || !is_nameless || !parents.contains(&image.id))
+            (show.all || !is_nameless || !parents.contains(&image.id))
                 && dangling.is_none_or(|dangling| dangling == image.tags.is_empty())
                 && before.is_none_or(|limit| made(image) < limit)
                 && since.is_none_or(|limit| made(image) > limit)
                 && until.is_none_or(|until| time::unix(image.created()) < until)
                 && filters.match_labels(&image.config().labels)
         };
-        let shared = sizes.then(|| self.store().shared_sizes());
+        let shared = show.shared_sizes.then(|| self.store().shared_sizes());
         let patterns: Vec<&str> = filters.values("reference").collect();
+        if let Some(pattern) = patterns.iter().find(|pattern| path_match(pattern, "").is_err()) {
+            return Err(
+                Error::invalid("syntax error in pattern").with_hint(format!("mind the brackets of {pattern:?}"))
+            );
+        }
         let summary = |image: &Arc<Image>| {
             let mut summary = summary(image, containers);
             if !patterns.is_empty() {
@@ -50,21 +70,53 @@ impl Images {
             if let Some(shared) = &shared {
                 summary.shared_size = signed(shared.get(&image.id).copied().unwrap_or(0));
             }
+            if show.manifests {
+                summary.manifests = self.manifests(image, containers).ok();
+            }
             let is_shown = patterns.is_empty() || !(summary.repo_tags.is_empty() && summary.repo_digests.is_empty());
             is_shown.then_some(summary)
         };
         Ok(images.iter().filter(|image| wanted(image)).filter_map(summary).collect())
     }
 
-    /// Everything about one image.
-    pub fn inspect(&self, name: &str) -> Result<Inspect> {
-        Ok(inspect(&*self.store().resolve(name)?))
+    /// Everything about one image, of several platforms the one that is wished or the host's.
+    pub fn inspect(&self, name: &str, platform: Option<&Platform>) -> Result<Inspect> {
+        Ok(match platform {
+            Some(platform) => inspect(&*self.store().resolve_for(name, platform)?),
+            None => inspect(&*self.store().resolve(name)?),
+        })
+    }
+
+    /// As [`Images::inspect`], with all manifests that the name leads to.
+    pub async fn inspect_with_manifests(&self, name: &str, containers: &Containers) -> Result<Inspect> {
+        let (this, name, containers) = (self.clone(), name.to_owned(), containers.clone());
+        self.run(move |store| {
+            let image = store.resolve(&name)?;
+            Ok(Inspect { manifests: Some(this.manifests(&image, &containers)?), ..inspect(&image) })
+        })
+        .await
+    }
+
+    /// The manifest of an image that is here, as containers show it.
+    pub(crate) fn manifest_of(&self, id: &ImageId) -> Option<Descriptor> {
+        let image = self.store().get(id)?;
+        Some(Descriptor {
+            media_type: image.manifest.media_type.clone(),
+            digest: image.manifest.digest.to_string(),
+            size: signed(image.manifest.size),
+            platform: Some(platform_document(&image.platform())),
+            ..Descriptor::default()
+        })
+    }
+
+    fn manifests(&self, image: &Image, containers: &Containers) -> Result<Vec<ManifestSummary>> {
+        Ok(self.store().members(image)?.into_iter().map(|member| manifest_summary(member, containers)).collect())
     }
 
     /// How an image was made, newest step first.
-    pub async fn history(&self, name: &str) -> Result<Vec<HistoryItem>> {
+    pub async fn history(&self, name: &str, platform: Option<Platform>) -> Result<Vec<HistoryItem>> {
         let name = name.to_owned();
-        let entries = self.run(move |store| store.history(&name)).await?;
+        let entries = self.run(move |store| store.history(&name, platform.as_ref())).await?;
         let item = |entry: wharf_image::HistoryEntry| HistoryItem {
             id: entry.id.map_or_else(|| "<missing>".to_owned(), |id| id.to_string()),
             created: time::unix(&entry.created),
@@ -87,10 +139,23 @@ impl Images {
         Ok(())
     }
 
-    /// Removes a name, or an image with all its names.
-    pub async fn remove(&self, name: &str, options: RemoveOptions, containers: &Containers) -> Result<Vec<DeleteItem>> {
+    /// Removes a name, or an image with all its names; of several platforms those that are named, or all.
+    pub async fn remove(
+        &self,
+        name: &str,
+        platforms: Vec<Platform>,
+        options: RemoveOptions,
+        containers: &Containers,
+    ) -> Result<Vec<DeleteItem>> {
         let (name, users) = (name.to_owned(), containers.clone());
-        let removed = self.run(move |store| store.remove(&name, options, &|image| users.using_image(image))).await?;
+        let work = move |store: &ImageStore| {
+            let usage = |image: &_| users.using_image(image);
+            match platforms.is_empty() {
+                true => store.remove(&name, options, &usage),
+                false => store.remove_platforms(&name, &platforms, options, &usage),
+            }
+        };
+        let removed = self.run(work).await?;
         Ok(self.report(removed))
     }
 
@@ -166,6 +231,55 @@ fn descriptor(image: &Image) -> Descriptor {
     }
 }
 
+fn platform_document(platform: &Platform) -> wharf_api::image::Platform {
+    wharf_api::image::Platform {
+        os: platform.os.clone(),
+        architecture: platform.architecture.clone(),
+        variant: platform.variant.clone().unwrap_or_default(),
+        ..Default::default()
+    }
+}
+
+fn manifest_summary(member: Member, containers: &Containers) -> ManifestSummary {
+    let content = signed(member.content);
+    let descriptor = Descriptor {
+        media_type: member.descriptor.media_type,
+        digest: member.descriptor.digest.to_string(),
+        size: signed(member.descriptor.size),
+        annotations: member.descriptor.annotations,
+        platform: member.descriptor.platform.and_then(|platform| serde_json::from_value(platform).ok()),
+        ..Descriptor::default()
+    };
+    let summary = ManifestSummary {
+        id: descriptor.digest.clone(),
+        descriptor,
+        available: member.available,
+        size: ManifestSize { content, total: content },
+        kind: "unknown".into(),
+        ..ManifestSummary::default()
+    };
+    match member.kind {
+        MemberKind::Unknown => summary,
+        MemberKind::Attestation(about) => ManifestSummary {
+            kind: "attestation".into(),
+            attestation_data: Some(AttestationData { about: about.map_or_else(String::new, |of| of.to_string()) }),
+            ..summary
+        },
+        MemberKind::Image { platform: of, id, unpacked } => {
+            let unpacked = signed(unpacked);
+            let users = id.map_or_else(Vec::new, |id| containers.using_image(&id));
+            let containers = users.iter().map(|user| user.container.to_string()).collect();
+            let size = UnpackedSize { unpacked };
+            ManifestSummary {
+                kind: "image".into(),
+                size: ManifestSize { content, total: content + unpacked },
+                image_data: Some(ImageData { platform: platform_document(&of), containers, size }),
+                ..summary
+            }
+        }
+    }
+}
+
 /// When an image was made; nothing is earlier than what nobody knows.
 fn made(image: &Image) -> Option<Timestamp> {
     image.created().parse().ok()
@@ -213,21 +327,10 @@ fn health(health: &Health) -> HealthConfig {
     }
 }
 
-/// `name`, `name:tag`, with `*` and `?` within a path component.
+/// `name`, `name:tag`, with `*`, `?` and `[a-z]` within a path component.
 fn matches_reference(name: &Reference, pattern: &str) -> bool {
-    glob(pattern.as_bytes(), name.familiar().as_bytes()) || glob(pattern.as_bytes(), name.familiar_name().as_bytes())
-}
-
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern, text) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => {
-            glob(rest, text) || text.split_first().is_some_and(|(first, tail)| *first != b'/' && glob(pattern, tail))
-        }
-        ([b'?', rest @ ..], [first, tail @ ..]) => *first != b'/' && glob(rest, tail),
-        ([first, rest @ ..], [other, tail @ ..]) => first == other && glob(rest, tail),
-        _ => false,
-    }
+    let matches = |text: String| path_match(pattern, &text).unwrap_or(false);
+    matches(name.familiar()) || matches(name.familiar_name())
 }
 
 fn signed(number: u64) -> i64 {
@@ -241,9 +344,11 @@ mod tests {
     #[test]
     fn patterns_match_names_with_and_without_tag() {
         let name: Reference = "debian:bookworm".parse().unwrap();
-        for pattern in ["debian", "debian:*", "deb*", "debian:book????"] {
+        for pattern in ["debian", "debian:*", "deb*", "debian:book????", "[a-e]ebian", "debian:[^a]*"] {
             assert!(matches_reference(&name, pattern), "{pattern}");
         }
+        let many = format!("{}x", "*a".repeat(60));
+        assert!(!matches_reference(&"a".repeat(100).parse().unwrap(), &many));
         assert!(!matches_reference(&name, "debian:trixie") && !matches_reference(&"a/b:c".parse().unwrap(), "*:c"));
     }
 }

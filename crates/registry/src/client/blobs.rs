@@ -54,6 +54,22 @@ impl Repository {
         }
     }
 
+    /// The size in bytes of a blob that can be downloaded here, from the registry or one of its mirrors; `None` where all
+    /// of them lack it.
+    pub async fn offers(&self, digest: &Digest) -> Result<Option<u64>> {
+        let ask = |door: Door| async move {
+            let call = Call::new(Method::HEAD, door.url(&format!("{}/blobs/{digest}", self.path))?);
+            let response = door.send(&call, &self.scopes).await?;
+            let length = response.headers().get(CONTENT_LENGTH);
+            Ok(length.and_then(|length| length.to_str().ok()?.parse().ok()))
+        };
+        match self.anywhere(|host| host.pull, ask).await {
+            Ok(size) => Ok(size),
+            Err(failure) if failure.is_not_there() => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
     /// All of a small blob, verified.
     pub async fn small_blob(&self, digest: &Digest, limit: usize) -> Result<Bytes> {
         let get = |door: Door| async move {

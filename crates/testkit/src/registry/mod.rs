@@ -118,16 +118,39 @@ impl FaultyRegistry {
 
     /// Puts an image of plain tar layers there; gives its manifest's digest.
     pub fn image(&self, repository: &str, tag: &str, layers: &[Vec<u8>]) -> String {
+        let diff_ids: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
+        self.packed_image(repository, tag, layers, &diff_ids, "application/vnd.oci.image.layer.v1.tar")
+    }
+
+    /// Puts an image of gzipped layers there, given as plain tar; gives the blobs' digests.
+    pub fn gzip_image(&self, repository: &str, tag: &str, layers: &[Vec<u8>]) -> Vec<String> {
+        let diff_ids: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
+        let packed: Vec<Vec<u8>> = layers.iter().map(|layer| gzip(layer)).collect();
+        self.packed_image(repository, tag, &packed, &diff_ids, "application/vnd.oci.image.layer.v1.tar+gzip");
+        packed.iter().map(|layer| digest(layer)).collect()
+    }
+
+    /// Takes a blob away.
+    pub fn forget(&self, digest: &str) {
+        self.state().blobs.remove(digest);
+    }
+
+    fn packed_image(
+        &self,
+        repository: &str,
+        tag: &str,
+        layers: &[Vec<u8>],
+        diff_ids: &[String],
+        media_type: &str,
+    ) -> String {
         let describe =
             |bytes: &[u8], kind: &str| json!({"mediaType": kind, "digest": digest(bytes), "size": bytes.len()});
-        let diff_ids: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
         let config = json!({
             "architecture": "amd64", "os": "linux", "config": {"Cmd": ["echo", "pulled"]},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
         });
         let config = config.to_string().into_bytes();
-        let listed: Vec<_> =
-            layers.iter().map(|layer| describe(layer, "application/vnd.oci.image.layer.v1.tar")).collect();
+        let listed: Vec<_> = layers.iter().map(|layer| describe(layer, media_type)).collect();
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST,
             "config": describe(&config, "application/vnd.oci.image.config.v1+json"), "layers": listed,
@@ -183,6 +206,13 @@ impl Drop for FaultyRegistry {
         // Wakes the listener, which then ends; if that fails it has ended already.
         drop(TcpStream::connect(self.address));
     }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let packed = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    packed.unwrap_or_else(|error| panic!("writing to memory failed: {error}"))
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

@@ -5,7 +5,7 @@ use wharf_api::image::HistoryItem;
 
 use crate::app::App;
 use crate::commands::{Arity, definition};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::grammar::number::boolean;
 use crate::output::table::{Format, Kind, Row};
 use crate::output::{self, duration, ellipsis, short_id, size};
@@ -57,14 +57,12 @@ const KIND: Kind = Kind {
 const EXACT: Kind = Kind { table: "{{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}", ..KIND };
 
 async fn history(app: &App, flags: HistoryFlags) -> Outcome {
-    if flags.platform.is_some() {
-        return Err(Failure::new("--platform is not supported yet: an image has one platform here"));
-    }
     let kind = if flags.human { &KIND } else { &EXACT };
     let given = flags.format.as_deref().unwrap_or_default();
     let quiet = flags.quiet && given.is_empty();
     let format = Format::parse(if quiet { "{{.ID}}" } else { given }, kind)?;
-    let items = app.client().await?.image_history(&flags.image[0]).await?;
+    let platform = flags.platform.as_deref().map(super::platform_json).transpose()?;
+    let items = app.client().await?.image_history(&flags.image[0], platform.as_deref()).await?;
     let rows = items.iter().map(|item| row(item, &flags));
     output::out(&format.render(kind, rows)?)?;
     Ok(0)

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::commands::manifest::inspect::parse;
-use crate::commands::system::inspect::{Type, inspect_all};
+use crate::commands::system::inspect::{Type, inspect_for};
 use crate::commands::{Arity, definition};
 use crate::failure::Outcome;
 use crate::output;
@@ -17,7 +17,7 @@ pub struct InspectFlags {
     #[arg(short, long)]
     format: Option<String>,
     /// Platform, where the image has several (OS/ARCH)
-    #[arg(long, hide = true)]
+    #[arg(long)]
     platform: Option<String>,
     /// Ask the registry: the manifest's descriptor and the platforms
     #[arg(long)]
@@ -39,7 +39,8 @@ async fn inspect(app: &App, flags: InspectFlags) -> Outcome {
     if flags.remote {
         return inspect_remote(app, &flags.images).await;
     }
-    inspect_all(app, &flags.images, flags.format.as_deref(), Some(Type::Image), false).await
+    let platform = flags.platform.as_deref().map(super::platform_json).transpose()?;
+    inspect_for(app, &flags.images, flags.format.as_deref(), Some(Type::Image), platform.as_deref(), false).await
 }
 
 async fn inspect_remote(app: &App, images: &[String]) -> Outcome {

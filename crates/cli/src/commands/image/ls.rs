@@ -34,7 +34,7 @@ pub struct LsFlags {
     #[arg(short, long)]
     quiet: bool,
     /// Show the platforms as a tree
-    #[arg(long, hide = true)]
+    #[arg(long)]
     tree: bool,
     /// Repository or image
     #[arg(value_name = "REPOSITORY", num_args = 0..)]
@@ -70,8 +70,8 @@ const KIND: Kind = Kind {
 };
 
 async fn ls(app: &App, flags: LsFlags) -> Outcome {
-    if flags.tree {
-        return Err(Failure::new("--tree is not supported yet"));
+    if flags.tree && (flags.quiet || flags.no_trunc || flags.digests || flags.format.is_some()) {
+        return Err(Failure::new("--tree goes with neither --quiet, --no-trunc, --digests nor --format"));
     }
     let given = flags.format.as_deref().unwrap_or_default();
     let digests =
@@ -87,8 +87,11 @@ async fn ls(app: &App, flags: LsFlags) -> Outcome {
     if let Some(reference) = flags.repository.first() {
         filters.add("reference", reference.as_str());
     }
-    let options = ImageListOptions { all: flags.all, filters, ..ImageListOptions::default() };
+    let options = ImageListOptions { all: flags.all, filters, manifests: flags.tree, ..ImageListOptions::default() };
     let images = app.client().await?.image_list(&options).await?;
+    if flags.tree {
+        return output::out(&super::tree::render(&images)).map(|()| 0);
+    }
     let with_digests = flags.digests || format.wants("Digest") && !format.is_json();
     let mut rows: Vec<Row> = Vec::new();
     for image in &images {

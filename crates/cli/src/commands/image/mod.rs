@@ -13,6 +13,7 @@ pub mod rm;
 pub mod save;
 pub mod search;
 pub mod tag;
+mod tree;
 
 use wharf_types::{Platform, Reference, ReferenceError};
 
@@ -43,6 +44,11 @@ fn platform(texts: &[String]) -> Outcome<Option<String>> {
             }
         };
     };
+    platform_json(text).map(Some)
+}
+
+/// A platform as the API has it.
+fn platform_json(text: &str) -> Outcome<String> {
     let platform: Platform =
         text.parse().map_err(|error: wharf_types::PlatformError| Failure::new(format!("invalid platform: {error}")))?;
     let document = wharf_api::image::Platform {
@@ -51,5 +57,5 @@ fn platform(texts: &[String]) -> Outcome<Option<String>> {
         variant: platform.variant.unwrap_or_default(),
         ..wharf_api::image::Platform::default()
     };
-    serde_json::to_string(&document).map(Some).map_err(|error| Failure::new(error.to_string()))
+    serde_json::to_string(&document).map_err(|error| Failure::new(error.to_string()))
 }

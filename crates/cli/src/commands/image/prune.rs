@@ -19,7 +19,7 @@ pub struct PruneFlags {
     /// Which (until=24h, label=KEY=VALUE)
     #[arg(long, value_name = "filter")]
     filter: Vec<String>,
-    /// Give up blobs of unpacked layers as well, where the layer can make the same bytes again
+    /// Give up blobs of unpacked layers as well, where the same bytes can be made anew or fetched again
     #[arg(long)]
     blobs: bool,
     /// Do not ask
@@ -71,6 +71,8 @@ async fn prune(app: &App, flags: PruneFlags) -> Outcome {
 #[derive(Default)]
 struct Said {
     heading: bool,
+    /// Blobs that were tried.
+    tried: u64,
 }
 
 impl Said {
@@ -86,8 +88,16 @@ impl Said {
                     (None, None) => heading.to_owned(),
                 }
             }
+            PruneItem::GivingUp(blob) => {
+                self.tried += 1;
+                if !output::is_terminal() {
+                    return Ok(());
+                }
+                format!("\r\x1b[KBlob {}: {}", self.tried, output::short_id(blob))
+            }
             PruneItem::GaveUp { blobs, kept } => {
-                format!("Blobs given up, for their layers can make them anew: {blobs}; kept: {kept}\n")
+                let clear = if output::is_terminal() && self.tried > 0 { "\r\x1b[K" } else { "" };
+                format!("{clear}Blobs given up, for they can be made anew or fetched again: {blobs}; kept: {kept}\n")
             }
             #[allow(clippy::cast_precision_loss)] // four digits are shown
             PruneItem::Reclaimed(bytes) => {

@@ -17,8 +17,8 @@ pub struct RmFlags {
     /// Keep parents that nothing else needs
     #[arg(long)]
     no_prune: bool,
-    /// Platform, where the image has several (OS/ARCH)
-    #[arg(long, hide = true)]
+    /// Remove only this platform (OS/ARCH) of images for several
+    #[arg(long, value_delimiter = ',')]
     platform: Vec<String>,
     /// Images
     #[arg(value_name = "IMAGE")]
@@ -36,8 +36,14 @@ definition! {
 async fn rm(app: &App, flags: RmFlags) -> Outcome {
     let client = app.client().await?;
     let mut code = 0;
+    let platforms: Vec<String> =
+        flags.platform.iter().map(|text| super::platform_json(text)).collect::<Outcome<_>>()?;
     for image in &flags.images {
-        match client.image_remove(image, flags.force, flags.no_prune).await {
+        let removed = match platforms.is_empty() {
+            true => client.image_remove(image, flags.force, flags.no_prune).await,
+            false => client.image_remove_platforms(image, flags.force, flags.no_prune, &platforms).await,
+        };
+        match removed {
             Ok(items) => {
                 for item in items {
                     let line = match (item.deleted, item.untagged) {

@@ -80,6 +80,18 @@ pub async fn inspect_all(
     kind: Option<Type>,
     size: bool,
 ) -> Outcome {
+    inspect_for(app, objects, format, kind, None, size).await
+}
+
+/// As [`inspect_all`], of images for the `platform` that is wished, as JSON.
+pub async fn inspect_for(
+    app: &App,
+    objects: &[String],
+    format: Option<&str>,
+    kind: Option<Type>,
+    platform: Option<&str>,
+    size: bool,
+) -> Outcome {
     let format = match format.unwrap_or_default() {
         "" => None,
         "json" => Some("{{json .}}".to_owned()),
@@ -90,7 +102,7 @@ pub async fn inspect_all(
     let client = app.client().await?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for object in objects {
-        match lookup(client, object, kind, size).await {
+        match lookup(client, object, kind, platform, size).await {
             Ok(document) => found.push(document),
             Err(failure) => {
                 failures.push(failure);
@@ -129,12 +141,21 @@ fn print_documents(documents: &[Document]) -> Outcome<()> {
     }
 }
 
-async fn lookup(client: &Client, name: &str, kind: Option<Type>, size: bool) -> Outcome<Document> {
+async fn lookup(
+    client: &Client,
+    name: &str,
+    kind: Option<Type>,
+    platform: Option<&str>,
+    size: bool,
+) -> Outcome<Document> {
     let types: Vec<Type> = kind.map_or_else(|| TYPES.iter().map(|(_, kind)| *kind).collect(), |kind| vec![kind]);
     for candidate in types {
         let answer = match candidate {
             Type::Container => client.container_inspect(name, size).await.map(|d| document(&d)),
-            Type::Image => client.image_inspect(name).await.map(|d| document(&d)),
+            Type::Image => match platform {
+                Some(platform) => client.image_inspect_for(name, platform).await.map(|d| document(&d)),
+                None => client.image_inspect(name).await.map(|d| document(&d)),
+            },
             Type::Network => client.network_inspect(name).await.map(|d| document(&d)),
             Type::Volume => client.volume_inspect(name).await.map(|d| document(&d)),
         };

@@ -1,6 +1,7 @@
 //! Images to and from registries.
 
 mod ask;
+mod back;
 mod layer;
 mod pull;
 mod push;

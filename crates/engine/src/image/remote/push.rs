@@ -98,6 +98,10 @@ impl Images {
             Err(error) if mount.is_some() && matches!(error.kind(), Kind::Unauthorized | Kind::Forbidden) => None,
             Err(error) => return Err(error),
         };
+        // What was given up is fetched back only now, when no registry spares it.
+        let digest = blob.digest;
+        let absent = self.run(move |store| Ok(store.absent(&digest))).await?;
+        let _kept = self.bring_back(absent.into_iter().collect()).await?;
         let source: Arc<dyn Source> = Arc::new(Stored { images: self.clone(), digest: blob.digest });
         let last = Mutex::new(None::<Instant>);
         let told = |sent: u64| {
