@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use wharf_api::system::{Component, Info, PlatformName, Plugins, RegistryConfig, Runtime, Swarm, Version};
+use wharf_api::system::{Component, IndexConfig, Info, PlatformName, Plugins, RegistryConfig, Runtime, Swarm, Version};
 use wharf_api::{ApiVersion, List};
+use wharf_registry::client::Settings;
 use wharf_types::{Platform, Result, ResultExt};
 
 use crate::engine::Engine;
@@ -88,7 +89,10 @@ impl Engine {
             os_type: "linux".into(),
             architecture: std::env::consts::ARCH.into(),
             index_server_address: "https://index.docker.io/v1/".into(),
-            registry_config: Some(RegistryConfig::default()),
+            registry_config: Some(registries(self.images().registries())),
+            http_proxy: without_secret(self.images().registries().proxies.http.as_deref()),
+            https_proxy: without_secret(self.images().registries().proxies.https.as_deref()),
+            no_proxy: self.images().registries().proxies.except.clone().unwrap_or_default(),
             ncpu: std::thread::available_parallelism().map_or(1, |n| n.get() as i64),
             mem_total: memory_total().map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -140,4 +144,31 @@ pub fn disk_below(folder: &std::path::Path) -> u64 {
     let own = rustix::fs::fstat(&fd).map_or(0, |stat| stat.st_blocks.unsigned_abs() * 512);
     let usage = wharf_storage::Usage::of(std::os::fd::AsFd::as_fd(&fd));
     usage.map_or(0, |usage| usage.disk.saturating_sub(own))
+}
+
+/// What is set about registries, as Docker shows it.
+fn registries(settings: &Settings) -> RegistryConfig {
+    let is_of_hub = |mirror: &&wharf_registry::client::Mirror| mirror.of == wharf_types::DEFAULT_DOMAIN;
+    let mirrors: Vec<String> = settings.mirrors.iter().filter(is_of_hub).map(|mirror| mirror.url.clone()).collect();
+    let index = |name: &str, mirrors: Vec<String>, secure: bool, official: bool| {
+        (name.to_owned(), IndexConfig { name: name.to_owned(), mirrors, secure, official })
+    };
+    let (ranges, hosts): (Vec<_>, Vec<_>) = settings.insecure.iter().partition(|entry| entry.contains('/'));
+    let hub = index(wharf_types::DEFAULT_DOMAIN, mirrors.clone(), true, true);
+    let insecure = hosts.into_iter().map(|host| index(host, Vec::new(), false, false));
+    let always = ["::1/128", "127.0.0.0/8"].map(str::to_owned).into_iter();
+    RegistryConfig {
+        insecure_registry_cidrs: always.chain(ranges.into_iter().cloned()).collect(),
+        index_configs: std::iter::once(hub).chain(insecure).collect(),
+        mirrors: mirrors.into_iter().collect(),
+    }
+}
+
+/// A proxy's address; who may use it is nobody's business.
+fn without_secret(url: Option<&str>) -> String {
+    let url = url.unwrap_or_default();
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => format!("{scheme}://xxxxx:xxxxx@{host}"),
+        None => url.to_owned(),
+    }
 }

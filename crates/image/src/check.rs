@@ -107,6 +107,7 @@ impl ImageStore {
         check.layers()?;
         check.images()?;
         check.orphans()?;
+        check.partials()?;
         Ok(check.done)
     }
 }
@@ -301,6 +302,18 @@ impl Check<'_> {
         };
         let detail = format!("{} blobs and {} layers with {} bytes", orphans.blobs, orphans.layers, orphans.bytes);
         self.found(Flaw::Orphan, "content that no image refers to", detail, repaired);
+        Ok(())
+    }
+
+    /// Downloads that may be continued are in order; only those are not that nobody will come back for.
+    fn partials(&mut self) -> Result<()> {
+        let stale = self.store.content.stale_partials(self.repair)?;
+        if !stale.is_empty() {
+            let bytes: u64 = stale.iter().map(|partial| partial.size).sum();
+            let detail = format!("{} with {bytes} bytes, which nobody has come back for", stale.len());
+            let repaired = self.repair.then(|| format!("{bytes} bytes were removed"));
+            self.found(Flaw::Orphan, "unfinished downloads", detail, repaired);
+        }
         Ok(())
     }
 }

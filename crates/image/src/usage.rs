@@ -17,7 +17,11 @@ pub struct StoreUsage {
     pub layers: u64,
     /// Bytes of the unpacked layers.
     pub layer_bytes: u64,
-    /// Bytes of both that only images without containers need, or nobody.
+    /// Number of downloads that were begun and may be continued.
+    pub partials: u64,
+    /// Bytes of what has come of them, which are among those of the blobs.
+    pub partial_bytes: u64,
+    /// Bytes of blobs and layers that only images without containers need, or nobody.
     pub reclaimable: u64,
 }
 
@@ -49,6 +53,10 @@ impl ImageStore {
             usage.layers += 1;
             usage.layer_bytes += bytes;
             needed += if used.contains(&layer) || self.is_leased(&layer) { bytes } else { 0 };
+        }
+        for partial in self.content.partials()? {
+            usage.partials += 1;
+            usage.partial_bytes += partial.size;
         }
         usage.reclaimable = (usage.blob_bytes + usage.layer_bytes).saturating_sub(needed);
         Ok(usage)

@@ -171,6 +171,26 @@ async fn login_says_whether_the_registry_knows_one() {
 }
 
 #[tokio::test]
+async fn a_lasting_token_stands_for_the_password() {
+    let registry = FaultyRegistry::start();
+    registry.manifest("team/app", "1", INDEX, b"{}".to_vec());
+    let auth = Auth::Token(2, Some(("me".into(), "secret".into())));
+    registry.set(Faults { auth, ..Faults::default() });
+    let with = |token: &str| {
+        let credentials = Credentials { username: "me".into(), identity_token: token.into(), ..Credentials::default() };
+        client().repository(&registry.address(), "team/app", &credentials, Access::Pull).unwrap()
+    };
+    let repository = with("lasting");
+    for _ in 0..5 {
+        repository.resolve("1").await.unwrap();
+    }
+    assert!(registry.count("POST", "/token") >= 2 && registry.count("GET", "/token") == 0, "{:?}", registry.requests());
+    let error = with("of yesterday").resolve("1").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unauthorized, "{error:?}");
+    assert!(error.to_string().contains("none of ours") && error.hint().unwrap().contains("wharf login"), "{error:?}");
+}
+
+#[tokio::test]
 async fn credentials_do_not_follow_to_another_host() {
     let (registry, elsewhere) = (FaultyRegistry::start(), FaultyRegistry::start());
     let digest = registry.blob(b"content".to_vec());
@@ -230,7 +250,7 @@ async fn a_proxy_is_used_but_not_for_the_loopback() {
     let (proxy, registry) = (FaultyRegistry::start(), FaultyRegistry::start());
     registry.manifest("team/app", "1", INDEX, b"{}".to_vec());
     let http = Some(format!("http://{}", proxy.address()));
-    let proxies = Proxies { http, ..Proxies::default() };
+    let proxies = Proxies { https: http.clone(), http, except: Some("direct.invalid,10.0.0.0/8".to_owned()) };
     let insecure = vec!["registry.invalid".to_owned()];
     let hosts = tempfile::tempdir().unwrap();
     std::fs::create_dir(hosts.path().join("registry.invalid")).unwrap();
@@ -243,6 +263,16 @@ async fn a_proxy_is_used_but_not_for_the_loopback() {
     let distant = client.repository("registry.invalid", "team/app", &Credentials::default(), Access::Pull).unwrap();
     distant.resolve("1").await.unwrap_err();
     assert!(proxy.requests()[0].path.contains("registry.invalid"), "{:?}", proxy.requests());
+    // Encrypted connections are asked for by name, and the proxy sees nothing else of them.
+    let secret = client.repository("secret.invalid", "team/app", &Credentials::default(), Access::Pull).unwrap();
+    secret.resolve("1").await.unwrap_err();
+    let last = proxy.requests().pop().unwrap();
+    assert_eq!((last.method.as_str(), last.path.as_str()), ("CONNECT", "secret.invalid:443"));
+    let count = proxy.requests().len();
+    let direct = client.repository("direct.invalid", "team/app", &Credentials::default(), Access::Pull).unwrap();
+    let error = direct.resolve("1").await.unwrap_err();
+    assert!(error.to_string().contains("direct.invalid"), "{error:?}");
+    assert_eq!(proxy.requests().len(), count, "it is among those that are reached directly");
 }
 
 struct Memory(Vec<u8>);

@@ -40,6 +40,8 @@ pub(crate) async fn disk_usage(server: &Server, call: &Call) -> Result<Answer> {
             blobs_size: signed(store.blob_bytes),
             layers: signed(store.layers),
             layers_size: signed(store.layer_bytes),
+            partials: signed(store.partials),
+            partials_size: signed(store.partial_bytes),
         });
     }
     if wants("container") {

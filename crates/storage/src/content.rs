@@ -88,6 +88,12 @@ impl ContentStore {
         partial::list(&self.partial)
     }
 
+    /// Those of them that nobody writes and nobody will come back for, after a week or because all of it is here; with
+    /// `remove` they go.
+    pub fn stale_partials(&self, remove: bool) -> Result<Vec<BlobInfo>> {
+        partial::stale(&self.partial, &|digest| self.has(digest), remove)
+    }
+
     /// Stages `bytes`.
     pub fn stage(&self, bytes: &[u8]) -> Result<StagedBlob> {
         let mut ingest = self.ingest()?;

@@ -181,15 +181,18 @@ fn remove(folder: &OwnedFd, name: &str) {
 /// Removes what nobody has come back for.
 pub(crate) fn forget_old(folder: &OwnedFd) -> Result<()> {
     let names = dir::entries(folder.as_fd()).map_err(io::Error::from).context("cannot list unfinished content")?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     for (name, _) in names {
-        let Ok(stat) = dir::lstat(folder.as_fd(), &name) else { continue };
-        let written = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
-        if now.saturating_sub(written) > FORGOTTEN {
+        if dir::lstat(folder.as_fd(), &name).is_ok_and(|stat| is_old(&stat)) {
             rustix::fs::unlinkat(folder, &name, AtFlags::empty()).ok();
         }
     }
     Ok(())
+}
+
+fn is_old(stat: &rustix::fs::Stat) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let written = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
+    now.saturating_sub(written) > FORGOTTEN
 }
 
 /// Unfinished blobs, by the digest they shall have, with the bytes that are there.
@@ -200,6 +203,24 @@ pub(crate) fn list(folder: &OwnedFd) -> Result<Vec<BlobInfo>> {
         Some(BlobInfo { digest, size: dir::lstat(folder.as_fd(), name).ok()?.st_size.unsigned_abs() })
     };
     Ok(names.iter().filter_map(|(name, _)| info(name)).collect())
+}
+
+/// Those of them that nobody writes and that are of no use any more: `is_here` says that the whole blob has come, or
+/// nobody has come back in a week. With `remove` they go; one that a writer takes up meanwhile stays.
+pub(crate) fn stale(folder: &OwnedFd, is_here: &dyn Fn(&Digest) -> bool, remove: bool) -> Result<Vec<BlobInfo>> {
+    let mut all = list(folder)?;
+    all.retain(|blob| {
+        let name = blob.digest.hex();
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(fd) = rustix::fs::openat(folder, name.as_str(), flags, Mode::empty()) else { return false };
+        let is_free = flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok();
+        let is_stale = is_free && (is_here(&blob.digest) || rustix::fs::fstat(&fd).is_ok_and(|stat| is_old(&stat)));
+        if is_stale && remove {
+            self::remove(folder, &name);
+        }
+        is_stale
+    });
+    Ok(all)
 }
 
 /// How far the writer is, for those who follow.
@@ -284,6 +305,30 @@ mod tests {
 
     fn promised() -> BlobInfo {
         BlobInfo { digest: Digest::of(TEXT), size: TEXT.len() as u64 }
+    }
+
+    #[test]
+    fn what_nobody_comes_back_for_is_found_and_goes() {
+        let (folder, store) = store();
+        let begin = || {
+            let mut partial = store.resume(promised()).unwrap();
+            partial.append(&TEXT[..5]).unwrap();
+            partial
+        };
+        let begun = [BlobInfo { size: 5, ..promised() }];
+        let partial = begin();
+        let path = folder.path().join("partial").join(promised().digest.hex());
+        let week_ago = SystemTime::now() - FORGOTTEN - Duration::from_secs(60);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(week_ago).unwrap();
+        assert_eq!(store.stale_partials(true).unwrap(), [], "somebody writes it");
+        drop(partial);
+        assert_eq!(store.stale_partials(false).unwrap(), begun);
+        file.set_modified(SystemTime::now()).unwrap();
+        assert_eq!(store.stale_partials(true).unwrap(), [], "somebody may come back for it");
+        store.publish(vec![store.stage(TEXT).unwrap()]).unwrap();
+        assert_eq!(store.stale_partials(true).unwrap(), begun, "all of it has come another way");
+        assert_eq!(store.partials().unwrap(), []);
     }
 
     #[test]

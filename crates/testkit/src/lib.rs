@@ -4,8 +4,11 @@
 //! the traces it leaves in the kernel; no other crate of the project is linked in. A failure of the kit is a failure of
 //! the test that uses it, so most functions panic with a sentence instead of returning an error.
 
+pub mod browser;
+pub mod bucket;
 pub mod bulk;
 pub mod census;
+pub mod certificates;
 pub mod engine;
 pub mod foreign;
 pub mod golden;

@@ -15,6 +15,7 @@ use crate::engine;
 pub struct TempRegistry {
     folder: TempDir,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     process: Option<Child>,
     address: String,
 }
@@ -41,11 +42,27 @@ impl TempRegistry {
     /// # Panics
     /// As [`TempRegistry::start`].
     pub fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+        Self::start_with_variables(folder, arguments, &[])
+    }
+
+    /// Starts one with variables in its otherwise empty environment.
+    ///
+    /// # Panics
+    /// As [`TempRegistry::start`].
+    pub fn start_with_variables(folder: TempDir, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let path = folder.path().display().to_string();
         let arguments = arguments.iter().map(|argument| argument.replace("{}", &path)).collect();
-        let mut registry = Self { folder, arguments, process: None, address: "127.0.0.1:0".to_owned() };
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let address = "127.0.0.1:0".to_owned();
+        let mut registry = Self { folder, arguments, environment, process: None, address };
         registry.restart();
         registry
+    }
+
+    /// Other arguments for the next start.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        let path = self.folder.path().display().to_string();
+        self.arguments = arguments.iter().map(|argument| argument.replace("{}", &path)).collect();
     }
 
     /// Starts it again, at the same address.
@@ -57,6 +74,7 @@ impl TempRegistry {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log");
         let mut command = Command::new(engine::program());
         command.env_clear().args(["registry", "serve", "--listen", &self.address, "--root"]).arg(self.root());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut process = command.spawn().expect("wharf can be executed");
         let mut line = String::new();

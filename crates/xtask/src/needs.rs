@@ -34,6 +34,9 @@ pub const FOR_TESTS: &[Program] = &[
     program("skopeo", "skopeo", "archives written by another program"),
     program("umoci", "umoci", "images unpacked by another program"),
     program("docker-registry", "docker-registry", "images to and from another registry"),
+    program("buildah", "buildah", "images into a registry"),
+    program("podman", "podman", "images into and out of a registry"),
+    program("chromium-headless-shell", "chromium-headless-shell", "the registry's page in a browser"),
     program("strace", "strace", "ending a process at a chosen system call"),
     program("python3", "python3", "docker-py as a client"),
 ];
@@ -129,12 +132,24 @@ pub fn nextest() -> Result<()> {
 
 /// A Python environment with the `docker` package below the target folder; gives its interpreter.
 pub fn docker_py() -> Result<PathBuf> {
-    let folder = command::target().join("docker-py");
-    let python = folder.join("bin/python3");
-    if imports_docker(&python) {
-        return Ok(python);
+    let works = |folder: &Path| imports(folder, "docker");
+    Ok(python("docker-py", &["docker>=7,<8"], "the SDK as a client", works)?.join("bin/python3"))
+}
+
+/// An object store that speaks S3, in a Python environment of its own; gives its program.
+pub fn moto() -> Result<PathBuf> {
+    let packages = ["moto[s3]>=5.1,<6", "flask", "flask-cors", "werkzeug"];
+    let works = |folder: &Path| imports(folder, "moto.server");
+    Ok(python("moto", &packages, "several registries over one bucket", works)?.join("bin/moto_server"))
+}
+
+/// A Python environment below the target folder with some packages from PyPI; gives its folder.
+fn python(name: &str, packages: &[&str], why: &str, works: impl Fn(&Path) -> bool) -> Result<PathBuf> {
+    let folder = command::target().join(name);
+    if works(&folder) {
+        return Ok(folder);
     }
-    println!("fetching docker from PyPI into {}: the SDK as a client", folder.display());
+    println!("fetching {} from PyPI into {}: {why}", packages.join(", "), folder.display());
     let mut create = command::words("python3 -m venv");
     create.arg(&folder);
     if command::quietly(&mut create).is_err() {
@@ -142,11 +157,12 @@ pub fn docker_py() -> Result<PathBuf> {
         command::quietly(&mut create)?;
     }
     let mut install = Command::new(folder.join("bin/pip"));
-    command::quietly(install.args(["install", "--quiet", "docker>=7,<8"]))?;
-    ensure!(imports_docker(&python), "the package 'docker' cannot be imported");
-    Ok(python)
+    command::quietly(install.args(["install", "--quiet"]).args(packages))?;
+    ensure!(works(&folder), "what PyPI gave for {name} cannot be imported");
+    Ok(folder)
 }
 
-fn imports_docker(python: &Path) -> bool {
-    Command::new(python).args(["-c", "import docker"]).output().is_ok_and(|output| output.status.success())
+fn imports(folder: &Path, module: &str) -> bool {
+    let mut command = Command::new(folder.join("bin/python3"));
+    command.args(["-c", &format!("import {module}")]).output().is_ok_and(|output| output.status.success())
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use wharf_testkit::census::Machine;
-use wharf_testkit::foreign;
+use wharf_testkit::{bucket, foreign};
 
 use crate::cargo::cargo;
 use crate::{command, needs, vm};
@@ -119,10 +119,11 @@ fn deny() -> Result<Outcome> {
 
 /// The end-to-end tests, between two counts of everything that an engine could leave on the machine.
 fn e2e(arguments: &Arguments) -> Result<()> {
-    let python = needs::docker_py()?;
+    let (python, moto) = (needs::docker_py()?, needs::moto()?);
     let before = Machine::take();
     let mut tests = nextest("--package wharf --test e2e", arguments);
-    let result = command::run(tests.env(foreign::STRICT, "1").env("WHARF_TEST_PYTHON", python));
+    tests.env(foreign::STRICT, "1").env("WHARF_TEST_PYTHON", python).env(bucket::PROGRAM, moto);
+    let result = command::run(&mut tests);
     let left = before.since();
     if !left.is_empty() {
         let left = format!("left on the machine:\n  {}", left.join("\n  "));

@@ -85,4 +85,8 @@ pub struct StoreUsage {
     pub layers: i64,
     /// Their bytes on disk.
     pub layers_size: i64,
+    /// Number of downloads that were begun and may be continued.
+    pub partials: i64,
+    /// Their bytes, which are among those of the blobs.
+    pub partials_size: i64,
 }

@@ -4,7 +4,9 @@ use std::process::Command;
 
 use serde_json::json;
 use wharf_testkit::served::digest;
-use wharf_testkit::{Output, TempRegistry, engine, foreign, golden};
+use wharf_testkit::{Output, TempEngine, TempRegistry, engine, foreign, golden};
+
+use crate::registries::Distribution;
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -121,4 +123,38 @@ fn a_cache_serves_what_upstream_had_when_it_is_gone() {
     assert_eq!(manifest("v4").unwrap().status, 503);
     let tags = cache.request("GET", "/v2/up/team/box/tags/list", &[], b"").unwrap().json();
     assert_eq!(tags["tags"], json!(["v1", "v2"]));
+}
+
+#[test]
+fn a_cache_logs_in_at_debians_registry_and_serves_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    // As 'htpasswd -nbB -C 4 anna secret' writes it.
+    let users = "anna:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n";
+    std::fs::write(folder.path().join("users"), users).unwrap();
+    let users = "auth: {htpasswd: {realm: test, path: {}/users}}";
+    let Some(upstream) = Distribution::start_in(folder, "", users) else { return };
+    let engine = TempEngine::start();
+    let name = format!("{}/team/box:1", upstream.address);
+    engine.cli(&["tag", "busybox:test", &name]).ok();
+    engine.cli_stdin(&["login", "-u", "anna", "--password-stdin", &upstream.address], b"secret").ok();
+    engine.cli(&["push", &name]).ok();
+    engine.cli(&["logout", &upstream.address]).ok();
+    engine.cli(&["rmi", &name, "busybox:test"]).ok();
+
+    let folder = || tempfile::Builder::new().prefix("wharf-registry-").tempdir().unwrap();
+    let origin = format!("up={}", upstream.address);
+    let arguments = ["--cache", &origin, "--cache-user", "anna"];
+    let wrong = TempRegistry::start_with_variables(folder(), &arguments, &[("WHARF_CACHE_PASSWORD", "wrong")]);
+    engine.cli(&["pull", &wrong.reference("up/team/box:1")]).exits(1);
+    let cache = TempRegistry::start_with_variables(folder(), &arguments, &[("WHARF_CACHE_PASSWORD", "secret")]);
+    let cached = cache.reference("up/team/box:1");
+    assert_eq!(engine.cli(&["run", "--rm", &cached, "echo", "here"]).ok().stdout, "here\n");
+    engine.cli(&["rmi", &cached]).ok();
+    drop(upstream);
+    assert_eq!(engine.cli(&["run", "--rm", &cached, "echo", "still"]).ok().stdout, "still\n");
+    let numbers = cache.request("GET", "/metrics", &[], b"").unwrap().text();
+    let line = |name: &str| numbers.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert_ne!(line("wharf_registry_cache_hits_total"), "wharf_registry_cache_hits_total 0", "{numbers}");
+    assert_ne!(line("wharf_registry_upstream_bytes_total"), "wharf_registry_upstream_bytes_total 0", "{numbers}");
+    engine.finish();
 }

@@ -1,10 +1,12 @@
 //! A registry under random use, with the collector at work and kills in between: nothing that is referenced is lost.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wharf_testkit::TempRegistry;
+use wharf_testkit::bucket::TempBucket;
 use wharf_testkit::served::{Reply, digest};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -12,6 +14,8 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const REPOSITORIES: [&str; 2] = ["a", "b/c"];
 /// The registry promises to keep for half of this what it has said to have.
 const GRACE: Duration = Duration::from_millis(1600);
+/// The same where every step is a request to a slow store that counts time in seconds.
+const GRACE_OF_BUCKET: Duration = Duration::from_secs(8);
 
 /// xorshift: the same run for the same seed.
 struct Random(u64);
@@ -76,8 +80,32 @@ impl Repository {
     }
 }
 
+/// Asked in turn; whatever the store holds can be seen past them all.
+struct Servers {
+    registries: Vec<TempRegistry>,
+    bucket: Option<TempBucket>,
+    turn: Cell<usize>,
+}
+
+impl Servers {
+    fn next(&self) -> &TempRegistry {
+        self.turn.set(self.turn.get() + 1);
+        &self.registries[self.turn.get() % self.registries.len()]
+    }
+
+    /// A blob's bytes; asking a registry for them would keep them.
+    fn stored(&self, digest: &str) -> Option<Vec<u8>> {
+        if let Some(bucket) = &self.bucket {
+            return bucket.blob(digest);
+        }
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        std::fs::read(self.registries[0].root().join("blobs/sha256").join(&hex[..2]).join(hex)).ok()
+    }
+}
+
 struct Model {
-    registry: TempRegistry,
+    servers: Servers,
+    grace: Duration,
     random: Random,
     repositories: BTreeMap<&'static str, Repository>,
     counter: usize,
@@ -85,7 +113,7 @@ struct Model {
 
 impl Model {
     fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        self.registry.request(method, path, headers, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+        self.servers.next().request(method, path, headers, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
     }
 
     fn pause(&mut self) {
@@ -137,7 +165,7 @@ impl Model {
         let path = format!("/v2/{name}/manifests/{reference}");
         let reply = self.send("PUT", &path, &[("Content-Type", media_type)], text.as_bytes());
         if reply.status != 201 {
-            let late = began.elapsed() >= GRACE / 2;
+            let late = began.elapsed() >= self.grace / 2;
             assert!(reply.status == 404 && (uncertain || late), "{path}: {} {}", reply.status, reply.text());
             return;
         }
@@ -223,8 +251,9 @@ impl Model {
     }
 
     fn restart(&mut self) {
-        self.registry.kill9();
-        self.registry.restart();
+        let number = self.random.below(self.servers.registries.len());
+        self.servers.registries[number].kill9();
+        self.servers.registries[number].restart();
     }
 
     /// Everything that something keeps is there, whole.
@@ -240,11 +269,11 @@ impl Model {
                 assert_eq!((reply.status, digest(&reply.body)), (200, own.clone()), "{name}@{own}");
                 for (blob, content) in &repository.manifests[&own].blobs {
                     if seen.insert(blob.clone()) {
-                        let hex = blob.strip_prefix("sha256:").unwrap();
-                        // Looked at on the disk: asking would keep it.
-                        let path = self.registry.root().join("blobs/sha256").join(&hex[..2]).join(hex);
-                        let stored = std::fs::read(&path);
-                        assert!(stored.is_ok_and(|stored| stored == *content), "{name}: blob {blob} of {own} is lost");
+                        let stored = self.servers.stored(blob);
+                        assert!(
+                            stored.is_some_and(|stored| stored == *content),
+                            "{name}: blob {blob} of {own} is lost"
+                        );
                     }
                 }
             }
@@ -252,15 +281,16 @@ impl Model {
     }
 }
 
-#[test]
-fn nothing_that_is_referenced_is_lost() {
-    let grace = format!("{}ms", GRACE.as_millis());
-    let registry = TempRegistry::start_with(&["--grace", &grace, "--gc-cycle", "100ms", "--access-log", "none"]);
-    let seed = std::env::var("WHARF_MODEL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_260_718);
-    let steps = std::env::var("WHARF_MODEL_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(60);
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Uses the registries at random for so many steps, and waits until the collector has seen the end of it.
+fn play(servers: Servers, grace: Duration, steps: u64, cycle: Duration) {
+    let random = Random(number("WHARF_MODEL_SEED", 20_260_718));
     let repositories = REPOSITORIES.into_iter().map(|name| (name, Repository::default())).collect();
-    let mut model = Model { registry, random: Random(seed), repositories, counter: 0 };
-    for step in 0..steps {
+    let mut model = Model { servers, grace, random, repositories, counter: 0 };
+    for step in 0..number("WHARF_MODEL_STEPS", steps) {
         match model.random.below(20) {
             0..=8 => model.push_image(false),
             9..=10 => model.push_image(true),
@@ -273,6 +303,24 @@ fn nothing_that_is_referenced_is_lost() {
             model.verify();
         }
     }
-    std::thread::sleep(GRACE + Duration::from_millis(500));
+    std::thread::sleep(grace + cycle);
     model.verify();
+}
+
+#[test]
+fn nothing_that_is_referenced_is_lost() {
+    let grace = format!("{}ms", GRACE.as_millis());
+    let registry = TempRegistry::start_with(&["--grace", &grace, "--gc-cycle", "100ms", "--access-log", "none"]);
+    let servers = Servers { registries: vec![registry], bucket: None, turn: Cell::new(0) };
+    play(servers, GRACE, 60, Duration::from_millis(500));
+}
+
+#[test]
+fn nothing_that_is_referenced_is_lost_with_two_servers_over_one_bucket() {
+    let Some(bucket) = TempBucket::start() else { return };
+    let grace = format!("{}ms", GRACE_OF_BUCKET.as_millis());
+    let serve = || bucket.serve(&["--grace", &grace, "--gc-cycle", "2s", "--access-log", "none"]);
+    let registries = vec![serve(), serve()];
+    let servers = Servers { registries, bucket: Some(bucket), turn: Cell::new(0) };
+    play(servers, GRACE_OF_BUCKET, 10, Duration::from_secs(4));
 }

@@ -55,6 +55,11 @@ impl Images {
     }
 
     /// What transfers share.
+    /// What the engine was told about registries.
+    pub(crate) fn registries(&self) -> &wharf_registry::client::Settings {
+        self.inner.remote.registry().settings()
+    }
+
     fn remote(&self) -> &remote::Remote {
         &self.inner.remote
     }

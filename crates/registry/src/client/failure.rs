@@ -144,7 +144,7 @@ struct Item {
 }
 
 /// What a registry or a token server says in its JSON: `manifest unknown: manifest unknown`.
-fn said(body: &[u8]) -> Option<String> {
+pub(super) fn said(body: &[u8]) -> Option<String> {
     let body: Body = serde_json::from_slice(body).ok()?;
     let item = |item: &Item| {
         let code = item.code.to_lowercase().replace('_', " ");
@@ -160,19 +160,7 @@ fn said(body: &[u8]) -> Option<String> {
 /// A sentence and a hint for a connection that failed.
 fn explain(host: &str, error: &reqwest::Error) -> (String, Option<String>) {
     if let Some(tls) = tls_error(error) {
-        return match tls {
-            rustls::Error::InvalidCertificate(_) => (
-                format!("the certificate of {host} is not trusted"),
-                Some(format!(
-                    "put its authority's certificate into certs.d/{host}/ca.crt, or start the engine with \
-                     --insecure-registry {host}"
-                )),
-            ),
-            _ => (
-                format!("no secure connection to {host} can be made"),
-                Some(format!("if it speaks plain HTTP, start the engine with --insecure-registry {host}")),
-            ),
-        };
+        return explain_tls(host, tls);
     }
     let os = find::<io::Error>(error).and_then(io::Error::raw_os_error);
     match os {
@@ -185,6 +173,49 @@ fn explain(host: &str, error: &reqwest::Error) -> (String, Option<String>) {
             (format!("cannot connect to {host}"), Some("check that the registry runs and can be reached".to_owned()))
         }
         _ => (format!("the connection to {host} broke off"), None),
+    }
+}
+
+/// A sentence and a hint for a handshake that failed.
+fn explain_tls(host: &str, error: &rustls::Error) -> (String, Option<String>) {
+    use rustls::{AlertDescription, CertificateError};
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => (
+            format!("the certificate of {host} has expired"),
+            Some("its owner has to renew it; is this host's clock right?".to_owned()),
+        ),
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => (
+            format!("the certificate of {host} is for another name"),
+            Some("use the name that the certificate has".to_owned()),
+        ),
+        rustls::Error::InvalidCertificate(_) => (
+            format!("the certificate of {host} is not trusted"),
+            Some(format!(
+                "put its authority's certificate into certs.d/{host}/ca.crt, or start the engine with \
+                 --insecure-registry {host}"
+            )),
+        ),
+        // What servers say of the client's certificate (RFC 8446, 6.2); many say no more than that it went wrong.
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError,
+        ) => (
+            format!("{host} wants another certificate of this client"),
+            Some(format!("put one that it accepts into certs.d/{host}/client.cert, and its key into client.key")),
+        ),
+        _ => (
+            format!("no secure connection to {host} can be made"),
+            Some(format!("if it speaks plain HTTP, start the engine with --insecure-registry {host}")),
+        ),
     }
 }
 

@@ -58,11 +58,11 @@ pub(crate) fn all(settings: &Settings, domain: &str) -> Result<Vec<Host>> {
         hosts.push(host);
     }
     hosts.push(match &folder.server {
-        Some(line) => of_line(settings, line, domain, true).map(|host| with_trust(host, &folder.trust))?,
+        Some(line) => of_line(settings, &with_trust(line, &folder.trust), domain, true)?,
         None => {
             let name = if domain == DEFAULT_DOMAIN { HUB } else { domain };
             let mut host = plain(settings, &format!("https://{name}"), &folder.trust)?;
-            host.is_lenient |= settings.is_insecure(domain);
+            host.is_lenient |= settings.is_insecure(domain, &folder.trust.authorities);
             host
         }
     });
@@ -70,10 +70,11 @@ pub(crate) fn all(settings: &Settings, domain: &str) -> Result<Vec<Host>> {
 }
 
 /// The certificates that lie in the folder count for the registry itself as well.
-fn with_trust(mut host: Host, trust: &Trust) -> Host {
-    host.trust.authorities.extend(trust.authorities.iter().cloned());
-    host.trust.clients.extend(trust.clients.iter().cloned());
-    host
+fn with_trust(line: &Line, trust: &Trust) -> Line {
+    let mut line = line.clone();
+    line.trust.authorities.extend(trust.authorities.iter().cloned());
+    line.trust.clients.extend(trust.clients.iter().cloned());
+    line
 }
 
 fn of_line(settings: &Settings, line: &Line, domain: &str, is_origin: bool) -> Result<Host> {
@@ -95,7 +96,7 @@ fn of_line(settings: &Settings, line: &Line, domain: &str, is_origin: bool) -> R
 
 fn plain(settings: &Settings, url: &str, trust: &Trust) -> Result<Host> {
     let base = base(url, true)?;
-    let is_lenient = trust.skip_verify || settings.is_insecure(&authority(&base));
+    let is_lenient = trust.skip_verify || settings.is_insecure(&authority(&base), &trust.authorities);
     Ok(Host {
         resolve: true,
         pull: true,
@@ -153,7 +154,7 @@ mod tests {
         let hosts = all(&settings, "docker.io").unwrap();
         assert_eq!(bases(&settings, "docker.io"), ["https://m.test/v2/hub/", "http://127.0.0.1:5000/v2/"]);
         assert!(hosts[0].pull && !hosts[0].resolve && hosts[0].namespace.as_deref() == Some("docker.io"));
-        assert!(hosts[1].is_origin && hosts[1].is_lenient && hosts[1].namespace.is_none());
+        assert!(hosts[1].is_origin && !hosts[1].is_lenient && hosts[1].namespace.is_none());
         assert_eq!(hosts[1].trust.authorities, [folder.join("ca.crt")]);
     }
 }

@@ -8,6 +8,8 @@ mod auth;
 mod blobs;
 mod download;
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod hosts_toml;
 mod login;

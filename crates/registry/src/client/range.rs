@@ -16,7 +16,7 @@ pub(crate) fn upload_offset(text: &str) -> Option<u64> {
     let text = text.trim();
     let (first, last) = text.strip_prefix("bytes=").unwrap_or(text).split_once('-')?;
     let last: u64 = last.parse().ok()?;
-    (first == "0").then_some(if last == 0 { 0 } else { last + 1 })
+    if last == 0 { Some(0) } else { last.checked_add(1) }.filter(|_| first == "0")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub struct Settings {
     /// Mirrors, in the order in which they are tried before the registry itself.
     pub mirrors: Vec<Mirror>,
     /// Registries whose certificates are not checked and that may speak plain HTTP: `host[:port]` or an address range
-    /// as `10.0.0.0/8`. Those on the loopback interface always are.
+    /// as `10.0.0.0/8`. Those on the loopback interface are, too, unless their folder names an authority.
     pub insecure: Vec<String>,
     /// Folders with one folder for each registry (`host[:port]` or `_default`) that holds a `hosts.toml`, CA
     /// certificates (`*.crt`) and client certificates (`*.cert` with `*.key`). The first that has the registry counts.
@@ -77,15 +77,16 @@ pub struct Proxies {
 }
 
 impl Settings {
-    /// Whether a registry's certificate may be wrong or missing.
-    pub(crate) fn is_insecure(&self, authority: &str) -> bool {
+    /// Whether a registry's certificate may be wrong or missing: where a person has said so, and on the loopback
+    /// interface unless they have said which authorities count there.
+    pub(crate) fn is_insecure(&self, authority: &str, authorities: &[PathBuf]) -> bool {
         let (host, _) = split_port(authority);
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         let is_loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
         let is_listed = |entry: &String| {
             entry == authority || entry == host || address.is_some_and(|address| in_range(entry, address))
         };
-        is_loopback || self.insecure.iter().any(is_listed)
+        is_loopback && authorities.is_empty() || self.insecure.iter().any(is_listed)
     }
 }
 
@@ -125,12 +126,15 @@ mod tests {
         for host in
             ["reg.test:5000", "plain.test", "plain.test:80", "10.1.9.9:5000", "localhost:1", "127.9.9.9", "[::1]:5"]
         {
-            assert!(settings.is_insecure(host), "{host}");
+            assert!(settings.is_insecure(host, &[]), "{host}");
         }
         for host in ["reg.test", "reg.test:5001", "10.2.0.1", "docker.io", "[::2]:5"] {
-            assert!(!settings.is_insecure(host), "{host}");
+            assert!(!settings.is_insecure(host, &[]), "{host}");
         }
-        assert!(Settings { insecure, ..Settings::default() }.is_insecure("8.8.8.8"));
+        let authorities = [PathBuf::from("ca.crt")];
+        assert!(!settings.is_insecure("127.0.0.1:5000", &authorities), "an authority is there to be asked");
+        assert!(settings.is_insecure("reg.test:5000", &authorities), "what is listed stays listed");
+        assert!(Settings { insecure, ..Settings::default() }.is_insecure("8.8.8.8", &[]));
     }
 
     #[test]

@@ -110,7 +110,16 @@ impl Transport {
             if let Some(value) = authorization {
                 headers.insert(AUTHORIZATION, value.clone());
             }
-            let (response, used) = self.send(&trust, call, url.clone(), headers).await?;
+            let (response, used) = match self.send(&trust, call, url.clone(), headers).await {
+                Ok(answered) => answered,
+                Err(failure) => {
+                    // Somebody may lay other certificates there now, under the same names.
+                    if !matches!(failure.again, Again::After(_)) {
+                        self.forget(&trust);
+                    }
+                    return Err(failure);
+                }
+            };
             let Some(next) = redirect(call, &response, &used) else { return Ok(response) };
             if !is_same(&next, &used) {
                 (own, authorization) = (false, None);
@@ -146,7 +155,7 @@ impl Transport {
     }
 
     fn settings_allow_plain(&self, trust: &Trust, url: &Url) -> bool {
-        trust.skip_verify && self.settings.is_insecure(&host::authority(url))
+        trust.skip_verify && self.settings.is_insecure(&host::authority(url), &trust.authorities)
     }
 
     /// The same address, over plain HTTP where the host is known to speak nothing else.
@@ -164,7 +173,7 @@ impl Transport {
         Trust {
             authorities: host.trust.authorities.clone(),
             clients: Vec::new(),
-            skip_verify: self.settings.is_insecure(&host::authority(url)),
+            skip_verify: self.settings.is_insecure(&host::authority(url), &host.trust.authorities),
         }
     }
 
@@ -182,7 +191,7 @@ impl Transport {
     }
 
     /// Forgets clients, so that certificates that have changed are read anew.
-    pub(crate) fn forget(&self, trust: &Trust) {
+    fn forget(&self, trust: &Trust) {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(trust);
     }
 }
@@ -311,13 +320,7 @@ impl Door {
         let mut tries = 0;
         loop {
             let authorization = self.auth.header(&self.transport, &self.host, scopes).await?;
-            let response = match self.transport.exchange(&self.host, call, authorization.as_ref()).await {
-                Err(failure) if failure.again == Again::Unreachable => {
-                    self.transport.forget(&self.host.trust);
-                    return Err(failure);
-                }
-                other => other?,
-            };
+            let response = self.transport.exchange(&self.host, call, authorization.as_ref()).await?;
             tries += 1;
             let is_refused = response.status() == 401 && tries <= 2;
             if is_refused

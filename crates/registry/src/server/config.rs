@@ -47,6 +47,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// Authorities; only clients with a certificate of one of them are let in.
+    pub client_authorities: Option<PathBuf>,
 }
 
 /// Tokens that another service issues.

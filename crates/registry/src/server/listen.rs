@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use wharf_types::{Error, Result};
 
 use super::auth::Reloaded;
@@ -48,8 +51,13 @@ pub struct Encryption(Reloaded<TlsAcceptor>);
 impl Encryption {
     /// Reads the certificates.
     pub fn open(tls: &Tls) -> Result<Self> {
-        let key = tls.key.clone();
-        Reloaded::open(&[&tls.certificate, &tls.key], move |certificate| acceptor(certificate, &key)).map(Self)
+        let watched: Vec<&Path> = [&tls.certificate, &tls.key]
+            .into_iter()
+            .chain(&tls.client_authorities)
+            .map(std::path::PathBuf::as_path)
+            .collect();
+        let files = tls.clone();
+        Reloaded::open(&watched, move |_| acceptor(&files)).map(Self)
     }
 
     /// With the present certificates.
@@ -58,24 +66,44 @@ impl Encryption {
     }
 }
 
-fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor> {
-    let unusable = |path: &Path, error: &dyn std::error::Error, hint: &str| {
-        Error::invalid(format!("the file {} cannot be used: {error}", path.display())).with_hint(hint.to_owned())
-    };
-    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.map_err(|error| {
-        unusable(certificate, &error, "give a certificate chain in PEM form that this user may read")
-    })?;
-    if chain.is_empty() {
-        let error = io::Error::other("it has no certificate");
-        return Err(unusable(certificate, &error, "give a certificate chain in PEM form"));
-    }
+fn acceptor(tls: &Tls) -> Result<TlsAcceptor> {
+    let chain = certificates(&tls.certificate, "give a certificate chain in PEM form that this user may read")?;
+    let key = &tls.key;
     let private = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| unusable(key, &error, "give the certificate's private key in PEM form, without a password"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = versions.and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private));
+    let versions = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|error| Error::system("TLS cannot be set up").caused_by(error))?;
+    let builder = match &tls.client_authorities {
+        None => builder.with_no_client_auth(),
+        Some(path) => builder.with_client_cert_verifier(of_clients(path, provider)?),
+    };
+    let config = builder.with_single_cert(chain, private);
     let mut config = config.map_err(|error| unusable(key, &error, "key and certificate must belong together"))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Lets only clients in whose certificates come from the authorities in this file.
+fn of_clients(path: &Path, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>> {
+    const HINT: &str = "give the certificates of the clients' authorities in PEM form";
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path, HINT)? {
+        roots.add(certificate).map_err(|error| unusable(path, &error, HINT))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    verifier.map_err(|error| unusable(path, &error, HINT))
+}
+
+fn certificates(path: &Path, hint: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let chain = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|error| unusable(path, &error, hint))?;
+    if chain.is_empty() {
+        return Err(unusable(path, &io::Error::other("it has no certificate"), hint));
+    }
+    Ok(chain)
+}
+
+fn unusable(path: &Path, error: &dyn std::error::Error, hint: &str) -> Error {
+    Error::invalid(format!("the file {} cannot be used: {error}", path.display())).with_hint(hint.to_owned())
 }

@@ -7,6 +7,8 @@ mod auth;
 mod cache;
 mod config;
 mod door;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 mod listen;
 mod metrics;

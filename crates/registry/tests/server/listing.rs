@@ -1,6 +1,7 @@
 //! Lists, health, numbers, and the page's files.
 
 use serde_json::json;
+use wharf_registry::server::AccessLogTo;
 
 use crate::fixture::Served;
 
@@ -61,6 +62,35 @@ fn health_and_numbers_are_there() {
     let text = server.expect("GET", "/metrics", &[], b"", 200).text();
     assert!(text.contains("wharf_registry_received_bytes_total 5\n"), "{text}");
     assert!(text.contains("{method=\"POST\",route=\"upload\",status=\"201\"} 1\n"), "{text}");
+}
+
+#[test]
+fn every_request_is_a_line_in_the_log() {
+    let server = Served::start_with(|config, folder| config.access_log = AccessLogTo::File(folder.join("access.log")));
+    let digest = server.push_blob("a/b", b"12345");
+    let path = format!("/v2/a/b/blobs/{digest}");
+    server.expect("GET", &path, &[("User-Agent", "a \"test\"")], b"", 200);
+    server.expect("GET", "/v2/a/b/manifests/none?x=1", &[], b"", 404);
+    let mut lines = Vec::new();
+    crate::fixture::eventually("three lines are written", || {
+        let text = std::fs::read_to_string(server.folder.path().join("access.log")).unwrap();
+        lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()).collect();
+        lines.len() == 3
+    });
+    let get = lines.iter().find(|line| line["path"] == path.as_str()).unwrap();
+    assert_eq!((&get["method"], &get["status"], &get["bytes"]), (&json!("GET"), &json!(200), &json!(5)));
+    assert_eq!((&get["complete"], &get["user"]), (&json!(true), &json!(null)));
+    assert!(get["agent"] == "a \"test\"" && get["seconds"].as_f64().unwrap() >= 0.0);
+    assert!(get["remote"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert!(lines.iter().any(|line| line["status"] == 404));
+}
+
+#[test]
+fn a_registry_that_cannot_write_is_not_well() {
+    let server = Served::start();
+    server.expect("GET", "/health", &[], b"", 200);
+    std::fs::remove_dir_all(server.folder.path().join("root")).unwrap();
+    server.expect("GET", "/health", &[], b"", 503);
 }
 
 #[test]

@@ -7,3 +7,4 @@ mod collect;
 mod fixture;
 mod listing;
 mod manifests;
+mod tls;

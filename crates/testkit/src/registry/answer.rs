@@ -44,8 +44,8 @@ fn answer(
 ) -> std::io::Result<Next> {
     let to_head = request.method == "HEAD";
     if request.path == "/token" {
-        message::body(reader, request.length())?;
-        token(request, shared).send(&mut stream, to_head)?;
+        let form = String::from_utf8_lossy(&message::body(reader, request.length())?).into_owned();
+        token(request, &form, shared).send(&mut stream, to_head)?;
         return Ok(Next::On);
     }
     if let Some(refusal) = refuse_strangers(request, own, shared) {
@@ -102,12 +102,18 @@ fn manifest(shared: &Mutex<State>, repository: &str, name: &str) -> Answer {
     }
 }
 
-/// Gives a token that is good for as many requests as the faults say.
-fn token(request: &Request, shared: &Mutex<State>) -> Answer {
+/// Gives a token that is good for as many requests as the faults say: for a password, or by `POST` for the lasting token
+/// that came with an earlier one (RFC 6749, 6).
+fn token(request: &Request, form: &str, shared: &Mutex<State>) -> Answer {
     let mut state = lock(shared);
     let Auth::Token(uses, person) = state.faults.auth.clone() else { return Answer::error(404, "NOT_FOUND") };
     let shown = request.header("authorization").unwrap_or_default();
-    if person.as_ref().is_some_and(|(user, password)| shown != basic(user, password)) {
+    let refreshes = form.split('&').any(|field| field == "grant_type=refresh_token");
+    if refreshes && !form.split('&').any(|field| field == "refresh_token=lasting") {
+        let error = json!({"error": "invalid_grant", "error_description": "this token is none of ours"});
+        return Answer::new(400).with("content-type", "application/json").body(error.to_string().into_bytes());
+    }
+    if !refreshes && person.as_ref().is_some_and(|(user, password)| shown != basic(user, password)) {
         let details = json!({"details": "incorrect username or password"}).to_string().into_bytes();
         return Answer::new(401).with("content-type", "application/json").body(details);
     }
@@ -212,8 +218,9 @@ fn send_blob(
     stream.write_all(answer.head(told).as_bytes())?;
     let cut = faults.cut_after.map_or(bytes.len(), |cut| bytes.len().min(usize::try_from(cut).unwrap_or(usize::MAX)));
     for piece in bytes[..cut].chunks(PIECE) {
-        stream.write_all(piece)?;
+        // Counted first: whoever has the last piece may ask at once.
         lock(shared).sent += piece.len() as u64;
+        stream.write_all(piece).inspect_err(|_| lock(shared).sent -= piece.len() as u64)?;
         if let Some(pause) = faults.slow {
             thread::sleep(pause);
         }

@@ -25,7 +25,7 @@ pub struct Arguments {
     /// Fewer rounds, for a first look
     #[arg(long)]
     quick: bool,
-    /// Only these measures (repeatable): floor, run, api, burst, memory, startup, images, network, runtimes, size
+    /// Only these measures (repeatable): floor, run, api, burst, memory, startup, images, registry, network, runtimes, size
     #[arg(long, value_name = "MEASURE")]
     only: Vec<String>,
     /// Measure this binary instead of building the release one

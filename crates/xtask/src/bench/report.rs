@@ -100,16 +100,21 @@ pub struct Report {
     pub rows: Vec<Row>,
 }
 
+/// The column of Debian's `docker-registry`, which no engine is.
+pub const DEBIAN: &str = "docker-registry";
 const ENGINES: [&str; 4] = ["wharf", "floor", "dockerd", "podman"];
 
 impl Report {
     /// As a table for SPECIFICATION.md: median / minimum, and how many times wharf's median the other's is.
     pub fn markdown(&self) -> String {
-        let mut text = String::from("| median / minimum (× wharf) | wharf | floor | dockerd | podman | promise | |\n");
-        text.push_str("|---|---|---|---|---|---|---|\n");
+        let is_there = |row: &Row| row.samples.contains_key(DEBIAN);
+        let columns: Vec<&str> = ENGINES.into_iter().chain(self.rows.iter().any(is_there).then_some(DEBIAN)).collect();
+        let mut text = format!("| median / minimum (× wharf) | {} | promise | |\n", columns.join(" | "));
+        text.push_str(&format!("|{}\n", "---|".repeat(columns.len() + 3)));
         for row in &self.rows {
-            let cells = ENGINES.map(|engine| row.cell(engine)).join(" | ");
+            let cells: Vec<String> = columns.iter().map(|engine| row.cell(engine)).collect();
             let promise = row.promise.map(Promise::words).unwrap_or_default();
+            let cells = cells.join(" | ");
             text.push_str(&format!("| {}, {} | {cells} | {promise} | {} |\n", row.what, row.unit, row.verdict()));
         }
         text

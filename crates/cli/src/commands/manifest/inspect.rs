@@ -1,4 +1,4 @@
-//! `manifest inspect` and `buildx imagetools inspect`: what a name means in its registry.
+//! `manifest inspect`: what a name means in its registry.
 
 use clap::Args;
 use serde_json::{Value, json};

@@ -47,6 +47,9 @@ pub struct ServeFlags {
     /// Private key of the certificate (PEM)
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// Let only clients in that show a certificate of these authorities (PEM); read again when it changes
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
     /// Users and passwords, as 'htpasswd -B' writes them; read again when it changes
     #[arg(long, value_name = "FILE")]
     htpasswd: Option<PathBuf>,
@@ -147,9 +150,13 @@ fn log_to_stderr() {
 
 impl ServeFlags {
     fn resolve(self) -> Outcome<Config> {
-        let tls = match (self.tls_cert, self.tls_key) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => Some(Tls { certificate, key }),
+        let tls = match (self.tls_cert, self.tls_key, self.tls_client_ca) {
+            (None, None, None) => None,
+            (Some(certificate), Some(key), client_authorities) => Some(Tls { certificate, key, client_authorities }),
+            (None, None, Some(_)) => {
+                return Err(Failure::new("clients cannot show certificates without encryption")
+                    .with_hint("give --tls-cert and --tls-key as well"));
+            }
             _ => {
                 return Err(Failure::new("a certificate needs its key").with_hint("give both --tls-cert and --tls-key"));
             }

@@ -60,7 +60,10 @@ async fn df(app: &App, flags: DfFlags) -> Outcome {
     // Under Docker's name the table is Docker's.
     if let Some(store) = usage.store_usage.as_ref().filter(|_| app.name != "docker") {
         rows.push(part("Images: layers", store.layers, store.layers_size));
-        rows.push(part("Images: blobs", store.blobs, store.blobs_size));
+        rows.push(part("Images: blobs", store.blobs, (store.blobs_size - store.partials_size).max(0)));
+        if store.partials > 0 {
+            rows.push(part("Images: unfinished", store.partials, store.partials_size));
+        }
     }
     output::out(&format.render(&KIND, rows)?)?;
     Ok(0)
@@ -148,8 +151,13 @@ fn verbose(usage: &DiskUsage) -> Outcome<String> {
     });
     let table = |kind: &Kind, rows: Vec<Row>| Format::parse("table", kind).and_then(|format| format.render(kind, rows));
     let store = usage.store_usage.as_ref().map_or_else(String::new, |store| {
-        let (blobs, layers) = (size::of(store.blobs_size), size::of(store.layers_size));
-        format!("\n{} in {} unpacked layers, {blobs} in {} blobs\n", layers, store.layers, store.blobs)
+        let blobs = size::of((store.blobs_size - store.partials_size).max(0));
+        let layers = size::of(store.layers_size);
+        let unfinished = match store.partials {
+            0 => String::new(),
+            count => format!(", {} in {count} unfinished downloads", size::of(store.partials_size)),
+        };
+        format!("\n{} in {} unpacked layers, {blobs} in {} blobs{unfinished}\n", layers, store.layers, store.blobs)
     });
     Ok(format!(
         "Images space usage:\n\n{}{store}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}",

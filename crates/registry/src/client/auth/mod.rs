@@ -1,6 +1,6 @@
 //! Who asks, and how a registry is told: nothing, a password, or tokens that are fetched, kept and renewed.
 
-mod challenge;
+pub(super) mod challenge;
 mod token;
 
 use std::collections::HashMap;

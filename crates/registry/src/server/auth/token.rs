@@ -139,7 +139,7 @@ impl Issuer {
     }
 }
 
-fn verify(token: &str, keys: &PublicKeys, issuer: &str, service: &str) -> Result<Claims, &'static str> {
+pub(super) fn verify(token: &str, keys: &PublicKeys, issuer: &str, service: &str) -> Result<Claims, &'static str> {
     const FORM: &str = "it is no token";
     let (message, signature) = token.rsplit_once('.').ok_or(FORM)?;
     let (header, claims) = message.split_once('.').ok_or(FORM)?;

@@ -7,7 +7,7 @@ mod listing;
 mod log;
 mod manifests;
 mod page;
-mod range;
+pub(super) mod range;
 mod route;
 mod uploads;
 

@@ -58,7 +58,7 @@ fn pss(engine: &dyn Engine) -> Result<f64> {
 }
 
 /// `Pss:` of smaps_rollup in KiB; a process that has ended meanwhile has none.
-fn rollup(pid: i32) -> Result<f64> {
+pub(super) fn rollup(pid: i32) -> Result<f64> {
     let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { return Ok(0.0) };
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
     let value = line.and_then(|line| line.trim().strip_suffix("kB")).context("smaps_rollup has a sum")?;

@@ -8,6 +8,7 @@ mod images;
 mod memory;
 mod network;
 mod pull;
+mod registry;
 mod run;
 mod runtimes;
 mod size;
@@ -22,7 +23,7 @@ use super::engines::Engine;
 use super::report::Row;
 
 /// What is measured where nothing else is asked for, in this order.
-pub const ALL: [(&str, Measure); 11] = [
+pub const ALL: [(&str, Measure); 12] = [
     ("floor", floor::measure),
     ("run", run::measure),
     ("api", api::measure),
@@ -30,6 +31,7 @@ pub const ALL: [(&str, Measure); 11] = [
     ("memory", memory::measure),
     ("startup", startup::measure),
     ("images", images::measure),
+    ("registry", registry::measure),
     ("network", network::measure),
     ("runtimes", runtimes::measure),
     ("streams", streams::measure),

@@ -86,25 +86,30 @@ fn asked_again(engine: &dyn Engine, image: &str) -> Result<Vec<f64>> {
     (0..10).map(|_| Ok(timed(|| Ok(http.post(&path, &serde_json::Value::Null)?.checked()?))?.0)).collect()
 }
 
-/// Seconds that the engine's processes have computed so far: fields 14 and 15 of `/proc/PID/stat`, in hundredths.
+/// Seconds that the engine's processes have computed so far.
 fn processor_time(engine: &dyn Engine) -> f64 {
-    let of = |pid: i32| -> Option<f64> {
+    engine.processes().iter().map(|process| seconds_computed(process.pid)).sum()
+}
+
+/// Seconds that a process has computed so far: fields 14 and 15 of `/proc/PID/stat`, in hundredths; none if it has ended.
+pub(super) fn seconds_computed(pid: i32) -> f64 {
+    let of = || -> Option<f64> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         Some((fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?) / 100.0)
     };
-    engine.processes().iter().filter_map(|process| of(process.pid)).sum()
+    of().unwrap_or(0.0)
 }
 
 /// Debian's registry on a port and a folder of its own.
-struct Registry {
+pub(super) struct Registry {
     process: Child,
     address: String,
     root: std::path::PathBuf,
 }
 
 impl Registry {
-    fn start(folder: &Path) -> Result<Self> {
+    pub(super) fn start(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let (address, root) = (format!("127.0.0.1:{port}"), folder.join("registry"));
@@ -119,6 +124,14 @@ impl Registry {
         let registry = Self { process: command.spawn()?, address, root: root.join("docker/registry/v2") };
         wait::until("the registry listens", || TcpStream::connect(&registry.address).ok());
         Ok(registry)
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        i32::try_from(self.process.id()).unwrap_or(0)
     }
 
     /// Lays an image into the registry's folders as it would itself.
