@@ -98,7 +98,7 @@ impl Filters {
     pub fn flag(&self, name: &str) -> Result<Option<bool>> {
         let mut values = self.values(name);
         let invalid =
-            || Error::invalid(format!("invalid filter '{name}={}'", self.values(name).collect::<Vec<_>>().join(",")));
+            || Error::invalid(format!("invalid filter '{name}=[{}]'", self.values(name).collect::<Vec<_>>().join(" ")));
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
             (Some("1" | "t" | "T" | "true" | "TRUE" | "True"), None) => Ok(Some(true)),

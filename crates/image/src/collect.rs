@@ -9,6 +9,9 @@ use wharf_types::{Digest, Result};
 use crate::catalog::{Catalog, Referenced};
 use crate::{Image, ImageStore};
 
+/// So much is taken away under one hold of the lock.
+const AT_ONCE: usize = 16;
+
 /// What a collection removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
@@ -83,30 +86,43 @@ impl ImageStore {
 
     /// Removes those of the candidates that nobody needs. They vanish under the lock and are deleted after it.
     pub(crate) fn sweep(&self, candidates: &Referenced, catalog: &Catalog) -> Result<Collected> {
+        let (collected, graves) = self.take_out(candidates, catalog)?;
+        drop(graves);
+        Ok(collected)
+    }
+
+    /// As [`ImageStore::sweep`], but leaves the deleting to the caller. The lock is held for a few at a time, so that
+    /// whoever makes a container gets in between.
+    pub(crate) fn take_out(&self, candidates: &Referenced, catalog: &Catalog) -> Result<(Collected, Vec<Grave>)> {
         let needed = catalog.referenced();
         let mut graves: Vec<Grave> = Vec::new();
         let mut collected = Collected::default();
-        let collecting = self.collecting.write().unwrap_or_else(PoisonError::into_inner);
-        let is_free = |digest: &&Digest| !self.leases.holds(digest);
-        for digest in candidates.blobs.difference(&needed.blobs).filter(is_free) {
-            let size = self.content.size(digest).unwrap_or(0);
-            if let Some(grave) = self.content.take_out(digest)? {
-                graves.push(grave);
-                collected.blobs += 1;
-                collected.bytes += size;
+        let free_blobs: Vec<&Digest> = candidates.blobs.difference(&needed.blobs).collect();
+        let free_layers: Vec<&Digest> = candidates.layers.difference(&needed.layers).collect();
+        let lock = || self.collecting.write().unwrap_or_else(PoisonError::into_inner);
+        for few in free_blobs.chunks(AT_ONCE) {
+            let _collecting = lock();
+            for digest in few.iter().filter(|digest| !self.leases.holds(digest)) {
+                let size = self.content.size(digest).unwrap_or(0);
+                if let Some(grave) = self.content.take_out(digest)? {
+                    graves.push(grave);
+                    collected.blobs += 1;
+                    collected.bytes += size;
+                }
             }
         }
-        for diff_id in candidates.layers.difference(&needed.layers).filter(is_free) {
-            let size = self.layers.info(diff_id).map_or(0, |info| info.size);
-            if let Some(grave) = self.layers.take_out(diff_id)? {
-                graves.push(grave);
-                collected.layers += 1;
-                collected.bytes += size;
+        for few in free_layers.chunks(AT_ONCE) {
+            let _collecting = lock();
+            for diff_id in few.iter().filter(|diff_id| !self.leases.holds(diff_id)) {
+                let size = self.layers.info(diff_id).map_or(0, |info| info.size);
+                if let Some(grave) = self.layers.take_out(diff_id)? {
+                    graves.push(grave);
+                    collected.layers += 1;
+                    collected.bytes += size;
+                }
             }
         }
-        drop(collecting);
-        drop(graves);
-        Ok(collected)
+        Ok((collected, graves))
     }
 
     /// Keeps blobs and layers, present or not.

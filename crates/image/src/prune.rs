@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use wharf_storage::Undertaker;
 use wharf_types::{Digest, Result};
 
 use crate::catalog::{Catalog, Referenced, take_images};
@@ -24,7 +25,8 @@ impl ImageStore {
     /// Removes the images for which `wanted` says yes and that no container uses and no other image was made from, then
     /// their untagged parents. `progress` hears of each group that is gone, as long as it says `true`.
     ///
-    /// Readers and other writers go on in between; an interruption leaves whole images only.
+    /// Readers and other writers go on in between, and files are deleted beside it with less claim to a processor; an
+    /// interruption leaves whole images only. All is deleted when it returns.
     pub fn prune(
         &self,
         wanted: &dyn Fn(&Image) -> bool,
@@ -33,8 +35,9 @@ impl ImageStore {
     ) -> Result<Pruned> {
         let mut queue: Vec<ImageId> = self.list().iter().rev().map(|image| image.id).collect();
         let mut all = Pruned::default();
+        let undertaker = Undertaker::start()?;
         while !queue.is_empty() {
-            let done = self.prune_some(&mut queue, wanted, usage)?;
+            let done = self.prune_some(&mut queue, wanted, usage, &undertaker)?;
             let goes_on = done.removed.is_empty() || progress(&done);
             all.removed.extend(done.removed);
             all.reclaimed += done.reclaimed;
@@ -51,6 +54,7 @@ impl ImageStore {
         queue: &mut Vec<ImageId>,
         wanted: &dyn Fn(&Image) -> bool,
         usage: Usage<'_>,
+        undertaker: &Undertaker,
     ) -> Result<Pruned> {
         let writer = self.lock_writer();
         let catalog = self.catalog();
@@ -72,8 +76,10 @@ impl ImageStore {
             take_images(catalog, entries, &|id| gone.contains(&id), &mut garbage);
             Ok(())
         })?;
-        let reclaimed = self.sweep(&garbage, &self.catalog())?.bytes;
-        Ok(Pruned { removed, reclaimed })
+        let (collected, graves) = self.take_out(&garbage, &self.catalog())?;
+        drop(writer);
+        undertaker.delete(graves);
+        Ok(Pruned { removed, reclaimed: collected.bytes })
     }
 }
 

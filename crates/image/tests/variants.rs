@@ -119,7 +119,7 @@ fn a_platform_that_a_container_uses_stays() {
     let error = fixture.store.remove_platforms("multi:1", &[Platform::host()], force, &usage).unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
     assert!(error.to_string().contains("is being used by running container"), "{error}");
-    assert_eq!(kinds(&fixture)[0].1, true);
+    assert!(kinds(&fixture)[0].1);
 }
 
 /// A registry that has everything, or nothing.

@@ -41,6 +41,10 @@ pub(crate) fn image(mut document: image::Inspect, version: ApiVersion) -> Value 
         document.descriptor = None;
     }
     let mut document = json!(document);
+    if version.before(45) {
+        // What the image was committed from.
+        fill(&mut document, json!({ "Container": "", "ContainerConfig": empty_config() }));
+    }
     if version.before(50) {
         fill(&mut document, json!({ "Parent": "", "DockerVersion": "", "Config": empty_config() }));
     }

@@ -3,6 +3,7 @@
 use http::Method;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use wharf_api::List;
 use wharf_api::image::{Progress, PruneReport};
 use wharf_api::system::upkeep::PruneItem;
 use wharf_engine::image::upkeep::{CheckStep, PruneAnswer};
@@ -67,7 +68,9 @@ pub(crate) async fn prune_at_once(server: &Server, call: &Call) -> Result<Answer
     while let Some(item) = receiver.recv().await {
         answer.add(item);
     }
-    ok(&PruneReport { images_deleted: answer.removed.into(), space_reclaimed: answer.reclaimed })
+    // Where nothing went, Docker says null.
+    let images_deleted = if answer.removed.is_empty() { List::null() } else { answer.removed.into() };
+    ok(&PruneReport { images_deleted, space_reclaimed: answer.reclaimed })
 }
 
 fn aux(item: &impl Serialize) -> Progress {

@@ -20,6 +20,7 @@ mod removal;
 mod repack;
 mod snapshot;
 mod temporary;
+mod undertaker;
 mod usage;
 mod verify;
 
@@ -33,5 +34,6 @@ pub use lease::{Lease, Leases};
 pub use partial::{Follower, Partial};
 pub use snapshot::{Snapshot, Snapshots};
 pub use temporary::Grave;
+pub use undertaker::Undertaker;
 pub use usage::Usage;
 pub use verify::Verified;

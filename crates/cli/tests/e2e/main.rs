@@ -4,6 +4,7 @@
 //! them on cgroup v2. One file for each topic, one executable for all.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the place and the reason")]
 
+mod against_dockerd;
 mod archives;
 mod attach;
 mod bad_input;

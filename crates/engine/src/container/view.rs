@@ -485,9 +485,9 @@ pub fn parse_until(text: &str) -> Result<i64> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(time.as_second());
     }
-    let duration: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| Error::invalid(format!("invalid time or duration: {text}")).with_hint("write it as 24h"))?;
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| {
+        Error::invalid(format!("failed to parse value as time or duration: {text:?}")).with_hint("write it as 24h")
+    })?;
     Ok(jiff::Timestamp::now().as_second() - duration.as_secs())
 }
 

@@ -71,6 +71,8 @@ struct State {
     blobs: HashMap<String, Arc<Vec<u8>>>,
     manifests: BTreeMap<(String, String), Named>,
     uploads: HashMap<String, Vec<u8>>,
+    /// Uploads that ever began, so that no two are called the same.
+    begun: u64,
     requests: Vec<Request>,
     sent: u64,
     tokens: HashMap<String, u32>,

@@ -24,7 +24,8 @@ pub(super) fn begin(
         Answer::new(201).send(&mut stream, false)?;
         return Ok(Next::On);
     }
-    let id = format!("upload-{}", state.uploads.len());
+    state.begun += 1;
+    let id = format!("upload-{}", state.begun);
     state.uploads.insert(id.clone(), Vec::new());
     drop(state);
     let place = format!("/v2/{repository}/blobs/uploads/{id}");
