@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::system::AuthConfig;
+
 /// One file of a context, as the client has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContextEntry {
@@ -88,6 +90,11 @@ pub struct BuildSpec {
     pub agents: BTreeMap<String, String>,
     /// `SOURCE_DATE_EPOCH` in seconds.
     pub epoch: Option<i64>,
+    /// Where the main context is, if it is not the client that sends it: an archive, a Dockerfile or a repository. Without
+    /// a text above, the Dockerfile is there, too.
+    pub remote: Option<String>,
+    /// Credentials for registries, by their domains.
+    pub logins: BTreeMap<String, AuthConfig>,
 }
 
 /// One line of the answer to a build.

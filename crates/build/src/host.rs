@@ -66,8 +66,8 @@ pub trait Host: Send + Sync + 'static {
         })
     }
 
-    /// Fetches what `ADD` names as a repository into a folder.
-    fn clone_repository<'a>(&'a self, url: &'a str, keep_git_dir: bool, into: PathBuf) -> Future<'a, Result<()>> {
+    /// Fetches what `ADD` names as a repository into a folder; answers its commit, and the part of the folder that is meant.
+    fn clone_repository<'a>(&'a self, url: &'a str, keep_git_dir: bool, into: PathBuf) -> Future<'a, Result<Cloned>> {
         let _ = (into, keep_git_dir);
         Box::pin(async move { Err(Error::not_implemented(format!("cannot fetch the repository {url}"))) })
     }
@@ -82,6 +82,15 @@ pub struct Download {
     pub name: String,
 }
 
+/// What a repository was.
+#[derive(Debug, Clone)]
+pub struct Cloned {
+    /// The commit, in hexadecimal.
+    pub commit: String,
+    /// The part of it that is meant, relative; empty for all of it.
+    pub folder: String,
+}
+
 /// One client's side of a build.
 pub trait Session: Send + Sync {
     /// The files of a context; the main one's name is empty.
@@ -94,9 +103,9 @@ pub trait Session: Send + Sync {
     fn ssh_agent<'a>(&'a self, id: &'a str) -> Future<'a, Result<Option<PathBuf>>>;
 
     /// Who asks a registry for an image; nobody in particular where it is `None`.
-    fn registry_login(&self, domain: &str) -> Option<RegistryLogin> {
+    fn registry_login<'a>(&'a self, domain: &'a str) -> Future<'a, Result<Option<RegistryLogin>>> {
         let _ = domain;
-        None
+        Box::pin(async { Ok(None) })
     }
 
     /// Hears what happens.

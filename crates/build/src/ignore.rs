@@ -50,6 +50,12 @@ impl Ignore {
         Ok(Self { rules })
     }
 
+    /// The rules as patterns again, exceptions with `!`.
+    pub fn patterns(&self) -> Vec<String> {
+        let pattern = |rule: &Rule| if rule.is_exception { format!("!{}", rule.text) } else { rule.text.clone() };
+        self.rules.iter().map(pattern).collect()
+    }
+
     /// Whether there is no rule.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()

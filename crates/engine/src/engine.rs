@@ -12,6 +12,7 @@ use wharf_types::{Error, Result, ResultExt};
 
 use crate::build::Builds;
 use crate::config::Config;
+use crate::container::sandbox::Steps;
 use crate::container::{Containers, Directory};
 use crate::event::Events;
 use crate::image::Images;
@@ -45,10 +46,11 @@ impl Engine {
         let identity = Arc::new(Identity { id: own_id(&store).await? });
         let networks = Networks::open(&config, &identity.id, &store, &events).await?;
         let volumes = Volumes::open(config.volumes_dir(), config.run.join("plugins"), &store, &events).await?;
-        let directory = Directory::default();
+        let (directory, steps) = (Directory::default(), Steps::default());
         // Through a mount that nobody can write to, and with room for a container's id.
         let monitors = Reserve::new(executable, config.monitor_dir(names::fresh_id()));
-        let services = Services { config, identity, store, images, networks, volumes, events, monitors, directory };
+        let services =
+            Services { config, identity, store, images, networks, volumes, events, monitors, directory, steps };
         let containers = Containers::new(services.clone());
         // Before reconciliation collects what nobody holds: the cache holds its layers.
         let builds = Builds::open(&services).await?;
@@ -100,6 +102,7 @@ impl Engine {
     pub async fn close(&self) {
         // Gone already is as good.
         drop(std::fs::remove_file(self.config().run.join("engine.pid")));
+        self.services.steps.end().await;
         let images = self.services.images.clone();
         if let Err(error) = crate::blocking(move || images.snapshots().end_stock()).await {
             tracing::warn!(error = %error.chain(), "left behind at the engine's end");

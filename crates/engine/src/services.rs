@@ -6,6 +6,7 @@ use wharf_monitor::Reserve;
 
 use crate::config::Config;
 use crate::container::Directory;
+use crate::container::sandbox::Steps;
 use crate::event::Events;
 use crate::image::Images;
 use crate::network::Networks;
@@ -33,6 +34,8 @@ pub struct Services {
     pub monitors: Reserve,
     /// Who is there.
     pub directory: Directory,
+    /// Commands of builds that run or are being cleared away.
+    pub steps: Steps,
 }
 
 /// Cgroup of all engines of the host that were not told otherwise, from each hierarchy's root.

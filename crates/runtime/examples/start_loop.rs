@@ -123,6 +123,7 @@ fn specification(folder: &Path, round: usize) -> ContainerSpec {
             lower: vec![folder.join("image")],
             upper: folder.join("upper"),
             work: folder.join("work"),
+            volatile: false,
         },
         readonly_root: false,
         mounts: Vec::new(),

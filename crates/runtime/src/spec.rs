@@ -102,6 +102,9 @@ pub enum RootFs {
         upper: PathBuf,
         /// Overlay's work folder, on the same file system as `upper`.
         work: PathBuf,
+        /// Nothing written is brought to the disk for its own sake (kernel 5.10): for what is of no use after a crash.
+        #[serde(default)]
+        volatile: bool,
     },
     /// A folder as it is.
     Directory(PathBuf),

@@ -1,5 +1,6 @@
 //! `/build`: Docker's classic builder, wharf's own, and pruning.
 
+mod buildkit;
 mod classic;
 mod own;
 
@@ -15,6 +16,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use wharf_engine::build::PruneOptions;
 use wharf_types::Result;
+
+pub(crate) use buildkit::{grpc, session};
 
 use crate::Server;
 use crate::request::Call;

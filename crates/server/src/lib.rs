@@ -36,6 +36,7 @@ mod websocket;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+use wharf_buildkit::BuildKit;
 use wharf_engine::Engine;
 
 pub use listener::{Host, Listener};
@@ -43,6 +44,7 @@ pub use listener::{Host, Listener};
 /// What the functions that answer requests work with.
 pub(crate) struct Server {
     pub(crate) engine: Engine,
+    pub(crate) buildkit: BuildKit,
 }
 
 /// Answers requests on all listeners until `shutdown` is ready.
@@ -50,7 +52,7 @@ pub(crate) struct Server {
 /// Sockets are closed and their files removed when this returns. Requests that are being answered then end with the
 /// runtime; what they asked for goes on in the engine as far as it must.
 pub async fn serve(engine: Engine, listeners: Vec<Listener>, shutdown: impl Future<Output = ()>) {
-    let server = Arc::new(Server { engine });
+    let server = Arc::new(Server { buildkit: BuildKit::new(engine.clone()), engine });
     let mut loops = JoinSet::new();
     for listener in listeners {
         tracing::info!(%listener, "the API is served");

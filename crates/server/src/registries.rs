@@ -23,7 +23,7 @@ use crate::response::{self, Answer, AnswerBody, ok, with_body};
 use crate::route::page_not_found;
 
 /// Clients write it with and without padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );

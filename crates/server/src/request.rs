@@ -70,6 +70,12 @@ impl Call {
         self.request.headers().get(name)?.to_str().ok()
     }
 
+    /// All values of a header that may be repeated.
+    pub(crate) fn headers(&self, name: &str) -> Vec<String> {
+        let values = self.request.headers().get_all(name).iter();
+        values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+    }
+
     /// The whole body.
     pub(crate) async fn bytes(self) -> Result<Bytes> {
         read_limited(self.request.into_body()).await

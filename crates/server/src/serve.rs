@@ -105,7 +105,7 @@ fn ping(text: &'static str) -> Answer {
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    headers.insert(HeaderName::from_static(names::BUILDER_VERSION), HeaderValue::from_static("1"));
+    headers.insert(HeaderName::from_static(names::BUILDER_VERSION), HeaderValue::from_static("2"));
     headers.insert(HeaderName::from_static(names::SWARM), HeaderValue::from_static("inactive"));
     answer
 }

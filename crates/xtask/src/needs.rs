@@ -39,6 +39,8 @@ pub const FOR_TESTS: &[Program] = &[
     program("chromium-headless-shell", "chromium-headless-shell", "the registry's page in a browser"),
     program("strace", "strace", "ending a process at a chosen system call"),
     program("python3", "python3", "docker-py as a client"),
+    program("git", "git", "repositories as contexts of builds"),
+    program("ssh-agent", "openssh-client", "an agent for builds"),
 ];
 
 /// What the virtual machine uses.
@@ -165,4 +167,51 @@ fn python(name: &str, packages: &[&str], why: &str, works: impl Fn(&Path) -> boo
 fn imports(folder: &Path, module: &str) -> bool {
     let mut command = Command::new(folder.join("bin/python3"));
     command.args(["-c", &format!("import {module}")]).output().is_ok_and(|output| output.status.success())
+}
+
+/// Docker's buildx below the target folder; gives its path. Only newer suites of Debian have it.
+pub fn buildx() -> Result<PathBuf> {
+    const SUITE: &str = "trixie";
+    let folder = command::target().join("buildx");
+    let program = folder.join("usr/libexec/docker/cli-plugins/docker-buildx");
+    if program.is_file() {
+        return Ok(program);
+    }
+    println!("fetching docker-buildx from Debian's registry into {}: BuildKit's client", folder.display());
+    let apt = folder.join("apt");
+    for part in ["lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(apt.join(part))?;
+    }
+    let mut mirrors = command::words("apt-get indextargets");
+    let mirrors = mirrors.args(["--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian"]).output()?;
+    let mirrors = String::from_utf8(mirrors.stdout).context("apt-get says where packages are")?;
+    let mirror = mirrors.lines().find(|uri| !uri.contains("security")).context("apt knows no mirror of Debian")?;
+    let sources = apt.join("sources.list");
+    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    fs::write(&sources, format!("deb [signed-by={keys}] {mirror} {SUITE} main\n"))?;
+    let run = |words: &str| {
+        let mut command = command::words(words);
+        let option = |name: &str, path: &Path| format!("{name}={}", path.display());
+        let settings = [
+            option("Dir::Etc::sourcelist", &sources),
+            option("Dir::Etc::sourceparts", Path::new("/dev/null")),
+            option("Dir::State::lists", &apt.join("lists")),
+            option("Dir::Cache", &apt.join("cache")),
+            "APT::Sandbox::User=root".to_owned(),
+        ];
+        for setting in &settings {
+            command.args(["-o", setting]);
+        }
+        command::quietly(command.current_dir(&folder))
+    };
+    run("apt-get update --quiet")?;
+    run("apt-get download --quiet docker-buildx")?;
+    let package =
+        fs::read_dir(&folder)?.flatten().map(|entry| entry.path()).find(|p| p.extension().is_some_and(|e| e == "deb"));
+    let package = package.context("apt-get has brought no package")?;
+    command::quietly(command::words("dpkg-deb --extract").arg(&package).arg(&folder))?;
+    fs::remove_file(package)?;
+    fs::remove_dir_all(apt)?;
+    ensure!(program.is_file(), "the package docker-buildx has brought no plugin");
+    Ok(program)
 }

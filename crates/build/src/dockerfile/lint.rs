@@ -448,13 +448,12 @@ fn first_word(text: &str) -> &str {
 impl Warning {
     /// As a terminal shows it.
     pub fn render(&self, source: &Source) -> String {
-        format!(
-            "WARNING: {} - https://docs.docker.com/go/dockerfile/rule/{}/\n{}\n\n{}\n",
-            self.rule,
-            kebab(self.rule),
-            self.message,
-            source.excerpt(self.span)
-        )
+        format!("WARNING: {} - {}\n{}\n\n{}\n", self.rule, self.url(), self.message, source.excerpt(self.span))
+    }
+
+    /// Where the rule is explained.
+    pub fn url(&self) -> String {
+        format!("https://docs.docker.com/go/dockerfile/rule/{}/", kebab(self.rule))
     }
 }
 

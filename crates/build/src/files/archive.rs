@@ -2,15 +2,13 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType};
 use wharf_storage::decompress;
 use wharf_storage::tar::{self, Limits};
 use wharf_types::{Result, ResultExt};
 
 use super::owner::Owner;
-use super::{kind, lstat, names, open_folder};
 
 /// The size of a header of a tar archive in bytes.
 const BLOCK: usize = 512;
@@ -19,7 +17,7 @@ const BLOCK: usize = 512;
 ///
 /// # Errors
 /// Those of reading.
-pub(super) fn is_archive(file: &OwnedFd) -> Result<bool> {
+pub fn is_archive(file: &OwnedFd) -> Result<bool> {
     let mut file = File::from(file.try_clone().context("cannot copy a descriptor")?);
     let mut header = Vec::new();
     let copy = file.try_clone().context("cannot copy a descriptor")?;
@@ -40,26 +38,12 @@ fn has_checksum(header: &[u8]) -> bool {
     expected != 0 && expected == sum(&header[..148]) + 8 * u32::from(b' ') + sum(&header[156..])
 }
 
-/// Unpacks into a folder; everything belongs to `owner` if there is one.
+/// Unpacks into a folder; what is unpacked belongs to `owner` if there is one.
 ///
 /// # Errors
 /// `Corrupt` for a broken archive, and those of the file system.
 pub(super) fn unpack(file: OwnedFd, into: BorrowedFd<'_>, owner: Option<Owner>) -> Result<()> {
     let (_, stream) = decompress(File::from(file))?;
-    tar::extract(stream, into, &Limits::default()).context("cannot unpack the archive")?;
-    match owner {
-        Some(owner) => give(into, owner).context("cannot give away what was unpacked"),
-        None => Ok(()),
-    }
-}
-
-fn give(folder: BorrowedFd<'_>, owner: Owner) -> std::io::Result<()> {
-    for name in names(folder)? {
-        let (uid, gid) = (rustix::fs::Uid::from_raw(owner.uid), rustix::fs::Gid::from_raw(owner.gid));
-        rustix::fs::chownat(folder, &name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-        if kind(&lstat(folder, &name)?) == FileType::Directory {
-            give(open_folder(folder, &name)?.as_fd(), owner)?;
-        }
-    }
-    Ok(())
+    let owner = owner.map(|owner| (owner.uid, owner.gid));
+    tar::extract_as(stream, into, &Limits::default(), owner).context("cannot unpack the archive")
 }

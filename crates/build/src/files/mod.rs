@@ -20,6 +20,7 @@ use wharf_types::{Digest, Result, ResultExt};
 
 use crate::ignore::Ignore;
 
+pub use archive::is_archive;
 pub use copy::{Placed, Target, make_folder, place};
 pub use fingerprint::fingerprint;
 pub use owner::{Owner, change_mode, find_owner};

@@ -97,8 +97,9 @@ impl Step {
                     download.name
                 }
                 _ => {
-                    self.solver.host.clone_repository(url, op.keep_git_dir, folder.clone()).await?;
-                    String::new()
+                    let cloned = self.solver.host.clone_repository(url, op.keep_git_dir, folder.clone()).await?;
+                    check_commit(op.checksum.as_deref(), &cloned.commit, url)?;
+                    cloned.folder
                 }
             };
             downloads.push(scratch.guard);
@@ -259,6 +260,16 @@ fn writable(stack: &[PathBuf], snapshot: &Snapshot) -> Result<OwnedFd> {
 
 fn open_folder(path: &Path) -> Result<OwnedFd> {
     File::open(path).map(OwnedFd::from).with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// A checksum of a repository is its commit, or the beginning of it.
+fn check_commit(expected: Option<&str>, commit: &str, url: &str) -> Result<()> {
+    match expected {
+        Some(expected) if expected.len() < 7 || !commit.starts_with(&expected.to_ascii_lowercase()) => {
+            Err(Error::corrupt(format!("expected checksum to match {expected}, got {commit}, of {url}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check(expected: Option<&str>, path: &Path, url: &str) -> Result<()> {

@@ -26,11 +26,16 @@ pub async fn run(app: &App, flags: BuildFlags) -> Outcome {
     let place = Place::find(&flags)?;
     let text = place.dockerfile()?;
     let ignore = place.ignore()?;
+    if flags.check && place.remote.is_some() {
+        return Err(Failure::new("only a Dockerfile that is here can be checked").with_hint("fetch it first"));
+    }
     if flags.check {
         return check::run(&place.shown(), &text, &flags, &ignore);
     }
     let style = Style::of(&flags)?;
     let mut spec = spec::of(&flags, &place.shown(), text)?;
+    spec.remote.clone_from(&place.remote);
+    spec.logins = app.credentials()?.all()?;
     let client = app.client().await?;
     let mut display = Display::new(style);
     if let Some(folder) = &place.context {
@@ -50,7 +55,8 @@ pub async fn run(app: &App, flags: BuildFlags) -> Outcome {
             .map_err(|error| Failure::new(format!("open {}: {}", path.display(), crate::output::os_error(&error))))?;
     }
     if let Some(path) = &flags.metadata_file {
-        output::metadata(path, &id, &spec.tags)?;
+        let digest = client.image_inspect(&id).await?.descriptor.map(|descriptor| descriptor.digest);
+        output::metadata(path, &id, digest.as_deref().unwrap_or(&id), &spec.tags)?;
     }
     for output in &outputs {
         output.place(client, &id, &spec.tags).await?;
@@ -94,8 +100,18 @@ async fn solve(client: &Client, spec: &BuildSpec, display: &mut Display) -> Outc
 /// Where context and Dockerfile are.
 struct Place {
     context: Option<PathBuf>,
-    /// The Dockerfile; `None` for standard input.
+    /// The Dockerfile, unless it comes from standard input.
     file: Option<PathBuf>,
+    /// An address of files that the engine fetches.
+    remote: Option<String>,
+    /// The Dockerfile is on standard input.
+    reads: bool,
+}
+
+/// Whether a context is for the engine to fetch.
+fn is_remote(word: &str) -> bool {
+    let schemes = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
+    schemes.iter().any(|scheme| word.starts_with(scheme))
 }
 
 impl Place {
@@ -105,11 +121,12 @@ impl Place {
             if flags.file.is_some() {
                 return Err(Failure::new("the context is the Dockerfile on standard input, so --file has no meaning"));
             }
-            return Ok(Self { context: None, file: None });
+            return Ok(Self { context: None, file: None, remote: None, reads: true });
         }
-        if word.contains("://") || word.starts_with("git@") {
-            return Err(Failure::new(format!("cannot build from {word}: remote contexts are not supported yet"))
-                .with_hint("fetch it and name the folder"));
+        if is_remote(word) {
+            let file = flags.file.as_deref().filter(|file| *file != "-").map(PathBuf::from);
+            let reads = flags.file.as_deref() == Some("-");
+            return Ok(Self { context: None, file, remote: Some(word.to_owned()), reads });
         }
         let context = PathBuf::from(word);
         let is_folder = std::fs::metadata(&context)
@@ -129,18 +146,23 @@ impl Place {
                 Some(if !usual.exists() && lower.exists() { lower } else { usual })
             }
         };
-        Ok(Self { context: Some(context), file })
+        Ok(Self { context: Some(context), reads: file.is_none(), file, remote: None })
     }
 
     fn shown(&self) -> String {
         match &self.file {
+            // Where the engine looks for it, folders matter.
+            Some(file) if self.remote.is_some() => file.to_string_lossy().into_owned(),
             Some(file) => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             None => "Dockerfile".into(),
         }
     }
 
     fn dockerfile(&self) -> Outcome<String> {
-        let Some(file) = &self.file else { return Ok(std::io::read_to_string(std::io::stdin())?) };
+        if self.reads {
+            return Ok(std::io::read_to_string(std::io::stdin())?);
+        }
+        let Some(file) = self.file.as_ref().filter(|_| self.remote.is_none()) else { return Ok(String::new()) };
         let bytes = std::fs::read(file).map_err(|error| {
             let why = crate::output::os_error(&error);
             Failure::new(format!("failed to read dockerfile: open {}: {why}", file.display()))
@@ -151,7 +173,7 @@ impl Place {
 
     /// `<Dockerfile>.dockerignore` wins over the context's own.
     fn ignore(&self) -> Outcome<String> {
-        if let Some(file) = &self.file {
+        if let Some(file) = self.file.as_ref().filter(|_| self.remote.is_none()) {
             let mut own = file.clone().into_os_string();
             own.push(".dockerignore");
             if let Ok(text) = std::fs::read_to_string(&own) {

@@ -140,10 +140,10 @@ impl Files {
 }
 
 /// `--metadata-file`.
-pub fn metadata(path: &Path, id: &str, tags: &[String]) -> Outcome<()> {
+pub fn metadata(path: &Path, id: &str, digest: &str, tags: &[String]) -> Outcome<()> {
     let document = json!({
         "containerimage.config.digest": id,
-        "containerimage.digest": id,
+        "containerimage.digest": digest,
         "image.name": tags.join(","),
     });
     let text = serde_json::to_string_pretty(&document).unwrap_or_default();

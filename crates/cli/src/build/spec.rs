@@ -47,6 +47,7 @@ pub fn of(flags: &BuildFlags, name: &str, dockerfile: String) -> Outcome<BuildSp
         secrets: flags.secret.iter().map(|text| secret(text)).collect::<Outcome<_>>()?,
         agents: flags.ssh.iter().map(|text| agent(text)).collect::<Outcome<_>>()?,
         epoch,
+        ..BuildSpec::default()
     })
 }
 

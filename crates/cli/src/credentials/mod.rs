@@ -2,6 +2,7 @@
 
 mod helper;
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,21 @@ impl Store {
             None => self.entry(key).map(|entry| read_entry(&entry)).transpose()?,
         };
         Ok(AuthConfig { server_address: key.to_owned(), ..found.unwrap_or_default() })
+    }
+
+    /// All credentials that are known, for a build whose images may be anywhere. A helper that fails is no reason not to
+    /// build from what everybody may have.
+    pub fn all(&self) -> Outcome<BTreeMap<String, AuthConfig>> {
+        let mut all = BTreeMap::new();
+        for section in ["auths", "credHelpers"] {
+            for key in self.document.get(section).and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+                let found = self.get(key).unwrap_or_default();
+                if !(found.password.is_empty() && found.identity_token.is_empty()) {
+                    all.insert(key.clone(), found);
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Keeps credentials. `true` if they are kept in the clear.

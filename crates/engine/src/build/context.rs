@@ -100,6 +100,28 @@ impl ContextLease {
     }
 }
 
+/// The folder of a context that nobody has yet.
+pub(super) struct Fresh {
+    temporary: Remove,
+    pub(super) path: PathBuf,
+    guard: Guard,
+}
+
+/// Opens a part of a context, which no link leads out of.
+fn open_part(whole: &Path, part: &str) -> Result<(OwnedFd, PathBuf)> {
+    use rustix::fs::{Mode, OFlags};
+    let root = File::open(whole).with_context(|| format!("cannot open {}", whole.display()))?;
+    if part.is_empty() {
+        return Ok((root.into(), whole.to_owned()));
+    }
+    let missing = || Error::not_found(format!("the context has no folder {part:?}"));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = wharf_sys::path::open_in_root(&root, part, flags, Mode::empty()).map_err(|_| missing())?;
+    // The name that the kernel has for it: links have been followed, inside only.
+    let path = fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&opened)));
+    Ok((opened, path.context("cannot find the context's folder")?))
+}
+
 struct Remove(PathBuf);
 
 impl Drop for Remove {
@@ -216,6 +238,19 @@ impl Contexts {
     /// # Errors
     /// `Corrupt` for what is no archive.
     pub async fn receive(&self, tar: impl Read + Send + 'static) -> Result<ContextLease> {
+        let fresh = self.fresh().await?;
+        let at = fresh.path.clone();
+        crate::blocking(move || {
+            let root = File::open(&at).with_context(|| format!("cannot open {}", at.display()))?;
+            let (_, stream) = wharf_storage::decompress(tar).context("cannot read the context")?;
+            tar::extract(stream, root.as_fd(), &Limits::default()).context("cannot take the context")
+        })
+        .await?;
+        self.lease_fresh(fresh, "").await
+    }
+
+    /// An empty folder for a context of one build.
+    pub(super) async fn fresh(&self) -> Result<Fresh> {
         let key = format!("{}-{}", "0".repeat(64), names::fresh_id().short());
         let guard = self.lock_of(&key).try_read_owned().map_err(|_| Error::system("a fresh context is in use"))?;
         let folder = self.root.join(&key);
@@ -223,16 +258,18 @@ impl Contexts {
         let at = path.clone();
         let temporary = crate::blocking(move || {
             fs::create_dir_all(&at).with_context(|| format!("cannot create {}", at.display()))?;
-            let temporary = Remove(folder);
-            let root = File::open(&at).with_context(|| format!("cannot open {}", at.display()))?;
-            let (_, stream) = wharf_storage::decompress(tar).context("cannot read the context")?;
-            tar::extract(stream, root.as_fd(), &Limits::default()).context("cannot take the context")?;
-            Ok((temporary, root))
+            Ok(Remove(folder))
         });
-        let (temporary, root) = temporary.await?;
-        let tree = Tree::of_context(OwnedFd::from(root), Ignore::default(), HashMap::new());
-        let mut lease =
-            ContextLease { files: Files { tree, path }, _guard: Guard::Read(guard), _temporary: Some(temporary) };
+        Ok(Fresh { temporary: temporary.await?, path, guard: Guard::Read(guard) })
+    }
+
+    /// Lends what is in the folder, or in a part of it, by its own `.dockerignore`.
+    pub(super) async fn lease_fresh(&self, fresh: Fresh, part: &str) -> Result<ContextLease> {
+        let Fresh { temporary, path, guard } = fresh;
+        let (whole, part) = (path, part.trim_matches('/').to_owned());
+        let (root, path) = crate::blocking(move || open_part(&whole, &part)).await?;
+        let tree = Tree::of_context(root, Ignore::default(), HashMap::new());
+        let mut lease = ContextLease { files: Files { tree, path }, _guard: guard, _temporary: Some(temporary) };
         if let Some(text) = lease.read(".dockerignore").await? {
             let ignore = Ignore::parse(&text).map_err(Error::invalid)?;
             let root = lease.files.tree.root().try_clone_to_owned().context("cannot copy a descriptor")?;

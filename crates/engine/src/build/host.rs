@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wharf_build::host::{Command, Future, Host, Output, Scratch, Session};
+use wharf_build::host::{Cloned, Command, Download, Future, Host, Output, Scratch, Session};
 use wharf_build::plan::ImageRequest;
 use wharf_image::{Image, ImageStore};
 use wharf_storage::Lease;
 use wharf_types::{Error, Id, Kind, Platform, Reference, Result, ResultExt};
 
+use super::{fetch, git};
 use crate::container::sandbox;
 use crate::image::{Credentials, Images, PullRequest, Report};
 use crate::names;
@@ -25,9 +26,12 @@ impl Host for EngineHost {
     }
 
     fn scratch(&self) -> Result<Scratch> {
-        let id = names::fresh_id();
+        let (id, running) = (names::fresh_id(), self.services.steps.begin());
         let snapshot = self.services.images.snapshots().prepare(&id)?;
-        Ok(Scratch { snapshot, guard: Box::new(Discard { id, images: self.services.images.clone() }) })
+        Ok(Scratch {
+            snapshot,
+            guard: Box::new(Discard { id, images: self.services.images.clone(), _running: running }),
+        })
     }
 
     fn cache_mounts(&self) -> PathBuf {
@@ -58,6 +62,14 @@ impl Host for EngineHost {
     fn run(&self, command: Command, output: Output) -> Future<'_, Result<i32>> {
         Box::pin(sandbox::run(&self.services, command, output))
     }
+
+    fn download<'a>(&'a self, url: &'a str, into: PathBuf) -> Future<'a, Result<Download>> {
+        Box::pin(fetch::file(&self.services.images, url, into))
+    }
+
+    fn clone_repository<'a>(&'a self, url: &'a str, keep_git_dir: bool, into: PathBuf) -> Future<'a, Result<Cloned>> {
+        Box::pin(git::clone(url, keep_git_dir, into))
+    }
 }
 
 impl EngineHost {
@@ -71,7 +83,7 @@ impl EngineHost {
         let invalid = |error| Error::invalid(format!("invalid reference format: {:?}", request.name)).caused_by(error);
         let name: Reference = request.name.parse().map_err(invalid)?;
         let name = name.or_latest();
-        let login = session.registry_login(name.domain()).unwrap_or_default();
+        let login = session.registry_login(name.domain()).await?.unwrap_or_default();
         let credentials = Credentials {
             username: login.username,
             password: login.password,
@@ -89,6 +101,7 @@ impl EngineHost {
 struct Discard {
     id: Id,
     images: Images,
+    _running: sandbox::Running,
 }
 
 impl Drop for Discard {

@@ -4,12 +4,15 @@
 //! [`Session`]; [`context`] keeps the files that clients sent.
 
 mod context;
+mod fetch;
+mod git;
 mod host;
 mod prune;
 mod rows;
 mod session;
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use wharf_build::cache::{Cache, Record, RecordKind};
@@ -17,9 +20,9 @@ use wharf_build::dockerfile::{self, Failure, Span};
 use wharf_build::host::{Host, Session};
 use wharf_build::plan::{self, Images as PlanImages, Lowered, Plan};
 use wharf_build::progress::Event;
-use wharf_build::solve::{self, Solver, StepError};
-use wharf_image::ImageId;
-use wharf_storage::Lease;
+use wharf_build::solve::{self, Built, Solver, StepError};
+use wharf_image::{ImageDocument, ImageId};
+use wharf_storage::{Lease, overlay};
 use wharf_types::{Error, Reference, Result};
 
 use crate::services::Services;
@@ -27,6 +30,7 @@ use host::EngineHost;
 
 pub use context::{ContextLease, Contexts, Missing};
 pub use wharf_build::dockerfile::Source;
+pub use wharf_build::host::RegistryLogin;
 pub use wharf_build::plan::{NamedContext, Options, PlanLine};
 
 /// What a build tells, for those who pass it on.
@@ -55,13 +59,27 @@ pub struct Request {
 pub struct Prepared {
     plan: Box<Plan>,
     request: Request,
-    leases: Vec<Lease>,
+    /// Keeps the images until the build is done.
+    _leases: Vec<Lease>,
 }
 
 impl Prepared {
     /// The steps.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+}
+
+/// A build whose steps have been carried out; what came of them is held as long as this lives.
+pub struct Solved {
+    prepared: Prepared,
+    built: Built,
+}
+
+impl Solved {
+    /// The image's configuration.
+    pub fn document(&self) -> &ImageDocument {
+        &self.built.document
     }
 }
 
@@ -162,7 +180,7 @@ impl Builds {
         let mut leases = Vec::new();
         loop {
             match plan::lower(&file, &request.options, &images).map_err(Broken::Dockerfile)? {
-                Lowered::Plan(plan) => return Ok(Prepared { plan, request, leases }),
+                Lowered::Plan(plan) => return Ok(Prepared { plan, request, _leases: leases }),
                 Lowered::Needs(needs) => {
                     for (need, span) in needs {
                         let task = format!("load metadata for {}", need.name);
@@ -183,37 +201,78 @@ impl Builds {
     /// # Errors
     /// The first step that failed, or what kept the image from being stored.
     pub async fn run(&self, prepared: Prepared, session: Arc<dyn Session>) -> Result<ImageId, Broken> {
-        let Prepared { plan, request, leases } = prepared;
+        let names = prepared.request.names.clone();
+        let solved = self.solve(prepared, Arc::clone(&session)).await?;
+        self.store(&solved, &names, &*session).await
+    }
+
+    /// Carries the steps of a prepared build out.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub async fn solve(&self, prepared: Prepared, session: Arc<dyn Session>) -> Result<Solved, Broken> {
         let solver = Solver {
             host: Arc::clone(&self.host) as Arc<dyn Host>,
             cache: Arc::clone(&self.cache),
-            session: Arc::clone(&session),
+            session,
             boot: self.boot.clone(),
-            epoch: request.options.epoch,
+            epoch: prepared.request.options.epoch,
         };
-        let built = solve::solve(&solver, &plan).await.map_err(Broken::Step)?;
+        let built = solve::solve(&solver, &prepared.plan).await.map_err(Broken::Step)?;
+        Ok(Solved { prepared, built })
+    }
+
+    /// Keeps the result of a build as an image with these names.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn store(&self, solved: &Solved, names: &[Reference], session: &dyn Session) -> Result<ImageId, Broken> {
         let task = "exporting to image".to_owned();
         session.progress(Event::Task { name: task.clone(), done: false });
-        let (names, unsynced) = (request.names.clone(), built.unsynced.clone());
-        let parent = plan.base.as_ref().map(|image| image.id);
-        let stored = self
-            .services
-            .images
-            .run(move |store| {
-                let id = store.add_built(&built.document, built.layers, &names, parent, !built.unsynced.is_empty());
-                drop((built.held, leases));
-                id
-            })
-            .await;
-        let id = stored.map_err(|error| Broken::Other(error, None))?;
-        self.cache.synced(&unsynced);
+        let built = &solved.built;
+        let (document, layers, unsynced) = (built.document.clone(), built.layers.clone(), !built.unsynced.is_empty());
+        let parent = solved.prepared.plan.base.as_ref().map(|image| image.id);
+        let given = names.to_vec();
+        let stored =
+            self.services.images.run(move |store| store.add_built(&document, layers, &given, parent, unsynced));
+        let id = stored.await.map_err(|error| Broken::Other(error, None))?;
+        self.cache.synced(&built.unsynced);
         session.progress(Event::Task { name: task, done: true });
-        for name in &request.names {
+        for name in names {
             self.services.images.tell("tag", &id.to_string(), &name.clone().or_latest().familiar());
         }
         self.services.events.publish("builder", "build", &id.to_string(), BTreeMap::<String, String>::new());
         Ok(id)
     }
+
+    /// Fetches a context from an address: an archive, a Dockerfile alone, or a repository.
+    ///
+    /// # Errors
+    /// Those of fetching, and what is wrong with the address.
+    pub async fn fetch_context(&self, address: &str) -> Result<ContextLease> {
+        fetch::context(&self.services.images, &self.contexts, address).await
+    }
+
+    /// The files of a result, as a folder that can be read; `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of mounting.
+    pub async fn files(&self, solved: &Solved) -> Result<Option<OwnedFd>> {
+        let (diff_ids, images) = (solved.built.document.rootfs.diff_ids.clone(), self.services.images.clone());
+        crate::blocking(move || {
+            let stack = images.store().layers().stack(&diff_ids);
+            if stack.is_empty() { Ok(None) } else { overlay::mount_layers(&stack).map(Some) }
+        })
+        .await
+    }
+}
+
+/// Writes the files of a result as a tar.
+///
+/// # Errors
+/// Those of reading and writing.
+pub fn write_tar(root: std::os::fd::BorrowedFd<'_>, out: impl std::io::Write) -> Result<()> {
+    wharf_storage::tar::export(root, out)
 }
 
 /// Whether a record is of a kind that people call internal.

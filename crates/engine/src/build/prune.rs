@@ -61,6 +61,26 @@ impl Builds {
         .await
     }
 
+    /// The records that filters leave.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a filter that nobody knows.
+    pub async fn usage_of(&self, filters: &Filters) -> Result<Vec<BuildCache>> {
+        check_filters(filters)?;
+        let (builds, filters) = (self.clone(), filters.clone());
+        crate::blocking(move || {
+            let now = jiff::Timestamp::now();
+            let mut wanted = Vec::new();
+            for (record, used, shared) in builds.records() {
+                if matches(&filters, &record, used, shared, now)? {
+                    wanted.push(view(&record, used, shared));
+                }
+            }
+            Ok(wanted)
+        })
+        .await
+    }
+
     /// Layers that are kept for builds only.
     pub fn layers_alone(&self) -> HashSet<Digest> {
         let records = self.records().into_iter().filter(|(_, _, shared)| !shared);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use wharf_build::host::{Files, Future, Session};
+use wharf_build::host::{Files, Future, RegistryLogin, Session};
 use wharf_build::progress::Event;
 use wharf_types::{Error, Result};
 
@@ -15,6 +15,8 @@ pub struct LocalSession {
     pub secrets: BTreeMap<String, Vec<u8>>,
     /// Sockets of SSH agents on this host by id.
     pub agents: BTreeMap<String, PathBuf>,
+    /// Who asks registries, by their domains.
+    pub logins: BTreeMap<String, RegistryLogin>,
     /// Hears what happens.
     pub tell: Box<dyn Fn(Event) + Send + Sync>,
     /// What keeps the contexts.
@@ -37,6 +39,10 @@ impl Session for LocalSession {
 
     fn ssh_agent<'a>(&'a self, id: &'a str) -> Future<'a, Result<Option<PathBuf>>> {
         Box::pin(async move { Ok(self.agents.get(id).cloned()) })
+    }
+
+    fn registry_login<'a>(&'a self, domain: &'a str) -> Future<'a, Result<Option<RegistryLogin>>> {
+        Box::pin(async move { Ok(self.logins.get(domain).cloned()) })
     }
 
     fn progress(&self, event: Event) {

@@ -8,7 +8,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::watch;
 use wharf_api::container::{Config, HostConfig};
 use wharf_build::dockerfile::Network;
 use wharf_build::host::{Command, Output, StepMount, StepSource, Stream};
@@ -16,7 +19,7 @@ use wharf_monitor::handle::Events;
 use wharf_monitor::protocol::{Event, LogPlan, MonitorSpec, Streams};
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::cgroup::Group;
-use wharf_runtime::spec::{Mount, MountSource, Propagation};
+use wharf_runtime::spec::{Mount, MountSource, Propagation, RootFs};
 use wharf_types::{Digest, Error, Id, Result, ResultExt};
 
 use super::record::Record;
@@ -26,16 +29,67 @@ use crate::services::Services;
 /// The name of the container that a command of a build sees.
 const HOSTNAME: &str = "buildkitsandbox";
 
+/// How long the engine's end waits for the commands of builds to be cleared away.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// All commands that run or are being cleared away; clones share them.
+#[derive(Clone, Default)]
+pub struct Steps(Arc<StepsInner>);
+
+#[derive(Default)]
+struct StepsInner {
+    count: watch::Sender<usize>,
+    ending: watch::Sender<bool>,
+}
+
+/// One of them, until it is dropped.
+pub struct Running(Arc<StepsInner>);
+
+impl Steps {
+    /// Notes one more.
+    pub fn begin(&self) -> Running {
+        self.0.count.send_modify(|count| *count += 1);
+        Running(Arc::clone(&self.0))
+    }
+
+    /// Ready when the engine ends.
+    async fn ending(&self) {
+        let mut ending = self.0.ending.subscribe();
+        // The sender lives as long as this does.
+        drop(ending.wait_for(|ending| *ending).await);
+    }
+
+    /// Ends all, and waits until nothing of them is left.
+    pub async fn end(&self) {
+        self.0.ending.send_replace(true);
+        let mut count = self.0.count.subscribe();
+        if tokio::time::timeout(PATIENCE, count.wait_for(|count| *count == 0)).await.is_err() {
+            tracing::warn!("steps of builds are left behind; the next engine removes them");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.count.send_modify(|count| *count -= 1);
+    }
+}
+
 /// Runs a command to its end and answers its exit code; dropping the future kills it.
 ///
 /// # Errors
-/// Whatever keeps it from starting.
+/// Whatever keeps it from starting, and the engine's end.
 pub async fn run(services: &Services, command: Command, output: Output) -> Result<i32> {
+    let running = services.steps.begin();
     let id = id_of(&command.snapshot.dir)?;
     let record = record(id, &command)?;
     let sandbox = launch::plan(services, &record).await?;
-    let mut guard = Guard { services: services.clone(), record, sandbox, monitor: None, done: false };
-    let result = guard.run(&command, output).await;
+    let running = Some(running);
+    let mut guard = Guard { services: services.clone(), record, sandbox, monitor: None, done: false, running };
+    let result = tokio::select! {
+        result = guard.run(&command, output) => result,
+        () = services.steps.ending() => return Err(Error::unavailable("the engine ends")),
+    };
     guard.finish().await;
     result
 }
@@ -85,6 +139,7 @@ struct Guard {
     sandbox: SandboxPlan,
     monitor: Option<i32>,
     done: bool,
+    running: Option<Running>,
 }
 
 impl Guard {
@@ -128,6 +183,10 @@ impl Guard {
     fn spec(&self, command: &Command, run_dir: &Path) -> Result<MonitorSpec> {
         let mut spec = spec::build(&self.services, &self.record, self.sandbox.clone(), None)?;
         spec.log = LogPlan::None;
+        // What a step leaves becomes durable with the image; before that it is of no use to anybody.
+        if let RootFs::Overlay { volatile, .. } = &mut spec.container.root {
+            *volatile = true;
+        }
         let process = &mut spec.container.process;
         process.argv.clone_from(&command.argv);
         process.env.clone_from(&command.env);
@@ -160,8 +219,9 @@ impl Drop for Guard {
             return;
         }
         let (services, record, sandbox) = (self.services.clone(), self.record.clone(), self.sandbox.clone());
-        let monitor = self.monitor;
+        let (monitor, running) = (self.monitor, self.running.take());
         tokio::spawn(async move {
+            let _running = running;
             kill(&services, &record).await;
             if let Some(monitor) = monitor {
                 let run_dir = services.config.monitor_dir(record.id);

@@ -36,7 +36,12 @@ pub fn build(
     let snapshot = services.images.snapshots().get(&record.id);
     let container = ContainerSpec {
         id: record.id.to_string(),
-        root: RootFs::Overlay { lower: record.layers.clone(), upper: snapshot.upper, work: snapshot.work },
+        root: RootFs::Overlay {
+            lower: record.layers.clone(),
+            upper: snapshot.upper,
+            work: snapshot.work,
+            volatile: false,
+        },
         readonly_root: host.readonly_rootfs,
         mounts: mounts(services, record)?,
         shm_size: u64::try_from(host.shm_size).ok().filter(|size| *size > 0).unwrap_or(DEFAULT_SHM),

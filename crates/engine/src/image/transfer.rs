@@ -44,6 +44,11 @@ impl Images {
         Ok(id)
     }
 
+    /// Begins to fetch what is at an address of the web.
+    pub(crate) async fn download(&self, address: &str) -> Result<wharf_registry::client::Download> {
+        self.remote().registry().download(address).await
+    }
+
     /// Makes an image of a root file system's tar at an address of the web. `report` hears how far it is.
     pub async fn import_from(
         &self,

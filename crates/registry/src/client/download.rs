@@ -36,6 +36,11 @@ impl Download {
         self.response.content_length()
     }
 
+    /// A header of the answer, if it is there and text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
     /// The next piece, `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         self.response.chunk().await.map_err(|error| {

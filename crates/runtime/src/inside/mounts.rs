@@ -59,8 +59,8 @@ pub(super) fn mount_root(spec: &ContainerSpec, ready: Option<Detached>) -> Resul
 /// The container's root, attached nowhere; an overlay's files are shown with the owners that `user` maps them to.
 pub(crate) fn copy_root(spec: &ContainerSpec, user: Option<&OwnedFd>) -> Result<Detached> {
     match (&spec.root, user) {
-        (RootFs::Overlay { lower, upper, work }, None) => overlay::mount(lower, upper, work),
-        (RootFs::Overlay { lower, upper, work }, Some(user)) => overlay::mount_mapped(lower, upper, work, user),
+        (RootFs::Overlay { lower, upper, work, volatile }, None) => overlay::mount(lower, upper, work, *volatile),
+        (RootFs::Overlay { lower, upper, work, .. }, Some(user)) => overlay::mount_mapped(lower, upper, work, user),
         (RootFs::Directory(folder), _) => {
             return fsmount::copy(CWD, folder, true)
                 .with_context(|| format!("cannot use {} as the container's root", folder.display()));

@@ -18,17 +18,17 @@ const PLAIN: [(&str, &str); 4] = [("index", "off"), ("metacopy", "off"), ("redir
 /// fsconfig takes strings of up to 255 bytes.
 const LONGEST_VALUE: usize = 255;
 
-/// The overlay of `lower` (topmost first, may be empty), `upper` and `work`.
-pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Detached> {
+/// The overlay of `lower` (topmost first, may be empty), `upper` and `work`; `volatile` where nothing needs to last.
+pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path, volatile: bool) -> io::Result<Detached> {
     if lower.is_empty() {
         return fsmount::copy(rustix::fs::CWD, upper, false);
     }
     if !wharf_sys::kernel::at_least(6, 5) {
-        return joined(lower, upper, work);
+        return joined(lower, upper, work, volatile);
     }
-    match one_by_one(lower, upper, work) {
+    match one_by_one(lower, upper, work, volatile) {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
-            joined(lower, upper, work).map_err(|_| error)
+            joined(lower, upper, work, volatile).map_err(|_| error)
         }
         other => other,
     }
@@ -76,11 +76,15 @@ pub(super) fn mount_mapped(lower: &[PathBuf], upper: &Path, work: &Path, user: &
     let inside = |path: &Path| path.file_name().map(|file| name(&folder).join(file)).ok_or(io::ErrorKind::InvalidInput);
     let lower: Vec<PathBuf> = lower.iter().map(name).collect();
     let (upper, work) = (inside(upper)?, inside(work)?);
-    if wharf_sys::kernel::at_least(6, 5) { one_by_one(&lower, &upper, &work) } else { joined(&lower, &upper, &work) }
+    if wharf_sys::kernel::at_least(6, 5) {
+        one_by_one(&lower, &upper, &work, false)
+    } else {
+        joined(&lower, &upper, &work, false)
+    }
 }
 
 /// Kernel 6.5: a parameter for each layer.
-fn one_by_one(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Detached> {
+fn one_by_one(lower: &[PathBuf], upper: &Path, work: &Path, volatile: bool) -> io::Result<Detached> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let mut held = Vec::new();
     let mut set = |name: &str, path: &Path| -> io::Result<()> {
@@ -93,12 +97,15 @@ fn one_by_one(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Detach
     set("upperdir", upper)?;
     set("workdir", work)?;
     set_plain(&context)?;
+    if volatile {
+        rustix::mount::fsconfig_set_flag(&context, "volatile")?;
+    }
     fsmount::create(&context, 0)
 }
 
 /// Older kernels: all layers in one parameter, by descriptor, which is short and needs no escaping. That string may be
 /// longer than fsconfig takes, but mount(2) would take no more than a page either: so it goes through a short folder.
-fn joined(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Detached> {
+fn joined(lower: &[PathBuf], upper: &Path, work: &Path, volatile: bool) -> io::Result<Detached> {
     let mut held = Vec::new();
     let names = lower.iter().map(|layer| by_descriptor(layer, &mut held)).collect::<io::Result<Vec<_>>>()?;
     let names: Vec<&[u8]> = names.iter().map(|name| name.as_os_str().as_bytes()).collect();
@@ -107,6 +114,9 @@ fn joined(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Detached> 
     let mut options = format!("upperdir={},workdir={}", upper.display(), work.display()).into_bytes();
     for (name, value) in PLAIN {
         options.extend_from_slice(format!(",{name}={value}").as_bytes());
+    }
+    if volatile {
+        options.extend_from_slice(b",volatile");
     }
     options.extend_from_slice(b",lowerdir=");
     options.extend_from_slice(&names.join(&b':'));

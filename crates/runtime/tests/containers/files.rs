@@ -103,7 +103,7 @@ fn a_root_without_layers_and_one_that_is_a_folder() {
     let mut fixture = Fixture::new("touch /made; ls /");
     let expected = "bin\ndev\netc\nmade\nproc\nroot\nsys\ntmp\n";
     let (upper, work) = (fixture.image(), fixture.folder.path().join("work"));
-    fixture.spec.root = RootFs::Overlay { lower: Vec::new(), upper, work };
+    fixture.spec.root = RootFs::Overlay { lower: Vec::new(), upper, work, volatile: false };
     assert_eq!(fixture.output(), expected);
     fs::remove_file(fixture.image().join("made")).unwrap();
     fixture.spec.root = RootFs::Directory(fixture.image());

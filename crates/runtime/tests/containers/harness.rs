@@ -49,6 +49,7 @@ impl Fixture {
             lower: vec![image],
             upper: folder.path().join("upper"),
             work: folder.path().join("work"),
+            volatile: false,
         };
         Self { spec: specification(root, script), folder }
     }

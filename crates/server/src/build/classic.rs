@@ -3,29 +3,31 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use wharf_api::system::AuthConfig;
 use wharf_engine::build::events::{Ending, Event};
 use wharf_engine::build::{Broken, ContextLease, LocalSession, Options, PlanLine, Request, Source};
 use wharf_types::{Error, Result};
 
 use super::{Lines, dockerfile_path, own};
 use crate::Server;
+use crate::registries::BASE64;
 use crate::request::{Call, Query};
 use crate::response::{self, Answer, json_line};
-use crate::route::not_yet;
 
 pub(super) async fn build(server: &Server, call: Call) -> Result<Answer> {
     let query = call.query.clone();
     if query.text("version") == "2" || query.text("remote") == "client-session" {
-        return Err(not_yet("building with BuildKit's protocol")
-            .with_hint("use 'wharf build', or set DOCKER_BUILDKIT=0 for docker"));
-    }
-    if !query.text("remote").is_empty() {
-        return Err(not_yet("building from a remote context").with_hint("fetch it, and send it as the context"));
+        return super::buildkit::build(server, &query);
     }
     let builds = server.engine.builds().clone();
-    let context = builds.contexts().receive(call.into_reader()).await?;
+    let logins = own::logins(&registry_config(&call));
+    let context = match query.text("remote") {
+        "" => builds.contexts().receive(call.into_reader()).await?,
+        address => builds.fetch_context(address).await?,
+    };
     let request = request(&query, &context).await?;
     let names: Vec<String> = request.names.iter().map(|name| name.familiar()).collect();
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -41,6 +43,7 @@ pub(super) async fn build(server: &Server, call: Call) -> Result<Answer> {
         files: BTreeMap::from([(String::new(), context.files.clone())]),
         secrets: BTreeMap::new(),
         agents: BTreeMap::new(),
+        logins,
         tell: Box::new(move |event| {
             if !quiet {
                 hears.lock().unwrap_or_else(PoisonError::into_inner).hear(event, &out);
@@ -69,6 +72,12 @@ pub(super) async fn build(server: &Server, call: Call) -> Result<Answer> {
         }
     });
     Ok(response::stream("application/json", Lines { receiver, task }))
+}
+
+/// `X-Registry-Config`: a document of registries and credentials, in base64. What cannot be read is nobody, as with Docker.
+fn registry_config(call: &Call) -> BTreeMap<String, AuthConfig> {
+    let decoded = call.header("x-registry-config").and_then(|text| BASE64.decode(text.trim()).ok());
+    decoded.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
 }
 
 type Tell = Arc<dyn Fn(Value) + Send + Sync>;

@@ -8,9 +8,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use tokio::sync::mpsc;
 use wharf_api::build::{BuildMessage, BuildSpec, ContextList, ContextMissing};
+use wharf_api::system::AuthConfig;
 use wharf_engine::build::events::{Ending, Event, Network, Stream};
-use wharf_engine::build::{Broken, LocalSession, NamedContext, Options, Request, Source};
-use wharf_types::{Error, Reference, Result};
+use wharf_engine::build::{Broken, Builds, LocalSession, NamedContext, Options, RegistryLogin, Request, Source};
+use wharf_types::{DEFAULT_DOMAIN, Error, Reference, Result};
 
 use super::Lines;
 use crate::Server;
@@ -53,6 +54,7 @@ pub(super) async fn solve(server: &Server, call: Call) -> Result<Answer> {
     let mut session = LocalSession {
         files: BTreeMap::new(),
         secrets: secrets(&spec)?,
+        logins: logins(&spec.logins),
         agents: spec.agents.iter().map(|(id, path)| (id.clone(), path.into())).collect(),
         tell: Box::new(move |event| message(event).iter().for_each(|message| events(message))),
         held: Vec::new(),
@@ -62,8 +64,17 @@ pub(super) async fn solve(server: &Server, call: Call) -> Result<Answer> {
         session.files.insert(name.clone(), lease.files.clone());
         session.held.push(Box::new(lease));
     }
-    let request = request(spec)?;
+    let (remote, ready) = (spec.remote.clone(), request(spec)?);
     let task = tokio::spawn(async move {
+        let mut request = ready;
+        if let Some(address) = remote {
+            (session.tell)(Event::Task { name: format!("load remote build context {address}"), done: false });
+            let fetched = take_remote(&builds, &address, &mut request, &mut session).await;
+            (session.tell)(Event::Task { name: format!("load remote build context {address}"), done: true });
+            if let Err(error) = fetched {
+                return tell(&failure(&Broken::Other(error, None), &request.source));
+            }
+        }
         let source = request.source.clone();
         let session = Arc::new(session);
         let built = match builds.prepare(request, &*session).await {
@@ -76,6 +87,42 @@ pub(super) async fn solve(server: &Server, call: Call) -> Result<Answer> {
         }
     });
     Ok(response::stream("application/json", Lines { receiver, task }))
+}
+
+/// Fetches the main context, and the Dockerfile from it where the client sent none.
+async fn take_remote(builds: &Builds, address: &str, request: &mut Request, session: &mut LocalSession) -> Result<()> {
+    let lease = builds.fetch_context(address).await?;
+    if request.source.text.is_empty() {
+        let name = request.source.name.clone();
+        let missing = || Error::invalid(format!("failed to read dockerfile: open {name}: no such file or directory"));
+        request.source = Source::new(name.clone(), lease.read(&name).await?.ok_or_else(missing)?);
+    }
+    session.files.insert(String::new(), lease.files.clone());
+    session.held.push(Box::new(lease));
+    Ok(())
+}
+
+/// By the domains that images' names have.
+pub(super) fn logins(given: &BTreeMap<String, AuthConfig>) -> BTreeMap<String, RegistryLogin> {
+    let login = |(server, auth): (&String, &AuthConfig)| {
+        let login = RegistryLogin {
+            username: auth.username.clone(),
+            password: auth.password.clone(),
+            identity_token: auth.identity_token.clone(),
+        };
+        (domain(server), login)
+    };
+    given.iter().map(login).collect()
+}
+
+/// Docker Hub has an address of old in configurations; others may be written with a scheme.
+fn domain(server: &str) -> String {
+    let bare = server.trim_start_matches("https://").trim_start_matches("http://");
+    let bare = bare.split('/').next().unwrap_or_default();
+    match bare {
+        "index.docker.io" | "registry-1.docker.io" => DEFAULT_DOMAIN.to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 fn secrets(spec: &BuildSpec) -> Result<BTreeMap<String, Vec<u8>>> {

@@ -93,7 +93,7 @@ async fn ping_introduces_the_engine() {
     let answer = fixture.get("/_ping").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nOK"), "{answer}");
     for header in
-        ["api-version: 1.55", "docker-experimental: false", "ostype: linux", "builder-version: 1", "swarm: inactive"]
+        ["api-version: 1.55", "docker-experimental: false", "ostype: linux", "builder-version: 2", "swarm: inactive"]
     {
         assert!(answer.contains(&format!("{header}\r\n")), "{header} in {answer}");
     }

@@ -46,18 +46,23 @@ pub(crate) struct Extractor<'a> {
     pub(super) folder_times: Vec<(CString, (i64, u32))>,
     /// Mode bits that a new file may not get by asking.
     pub(super) umask: u32,
+    /// Whom everything belongs to, whatever the entries say.
+    pub(super) owner: Option<(u32, u32)>,
     outcome: Outcome,
 }
 
 impl<'a> Extractor<'a> {
     pub(crate) fn new(root: BorrowedFd<'a>, style: Style) -> Self {
         let umask = if let Style::Layer { umask } = style { umask } else { 0o7777 };
-        Self { root, style, parent: None, folder_times: Vec::new(), umask, outcome: Outcome::default() }
+        Self { root, style, parent: None, folder_times: Vec::new(), umask, owner: None, outcome: Outcome::default() }
     }
 
     /// Takes all entries of the stream.
     pub(crate) fn run<R: Read>(mut self, reader: &mut Reader<R>) -> Result<Outcome> {
-        while let Some(entry) = reader.next_entry()? {
+        while let Some(mut entry) = reader.next_entry()? {
+            if let Some((uid, gid)) = self.owner {
+                (entry.uid, entry.gid) = (uid, gid);
+            }
             self.put(&entry, reader)?;
         }
         self.set_folder_times()?;

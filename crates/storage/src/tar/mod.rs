@@ -51,8 +51,18 @@ impl Default for Limits {
 /// # Errors
 /// `InvalidParameter` where a folder stands in the place of a file or the other way round, in Docker's words.
 pub fn extract(stream: impl Read, root: BorrowedFd<'_>, limits: &Limits) -> Result<()> {
+    extract_as(stream, root, limits, None)
+}
+
+/// As [`extract()`]; with `owner`, user and group, everything that is unpacked belongs to that one.
+///
+/// # Errors
+/// As [`extract()`].
+pub fn extract_as(stream: impl Read, root: BorrowedFd<'_>, limits: &Limits, owner: Option<(u32, u32)>) -> Result<()> {
     let mut reader = Reader::new(stream, limits);
-    Extractor::new(root, Style::Merge).run(&mut reader)?;
+    let mut extractor = Extractor::new(root, Style::Merge);
+    extractor.owner = owner;
+    extractor.run(&mut reader)?;
     reader.end()
 }
 

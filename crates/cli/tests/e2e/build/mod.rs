@@ -1,10 +1,12 @@
 //! Builds.
 
 mod bad;
+mod buildkit;
 mod cache;
 mod classic;
 mod language;
 mod outputs;
+mod remote;
 
 use std::path::{Path, PathBuf};
 
