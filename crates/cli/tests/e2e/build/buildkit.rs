@@ -84,7 +84,7 @@ fn buildx_builds_with_the_docker_driver() {
     let again = client.build(&flags).ok();
     assert_eq!(again.stderr.matches("CACHED").count(), 4, "{}", again.stderr);
     assert!(
-        !again.stderr.contains("said by me") && again.stderr.contains("transferring context: 0B"),
+        !again.stderr.contains("said by me") && again.stderr.contains("transferring context: done"),
         "{}",
         again.stderr
     );
@@ -179,7 +179,7 @@ fn an_agent_is_lent() {
     let mut agent =
         Command::new(agent).arg("-D").arg("-a").arg(&socket).stdout(std::process::Stdio::null()).spawn().unwrap();
     wharf_testkit::wait::until("the agent listens", || socket.exists().then_some(()));
-    let text = "FROM busybox:test\nRUN --mount=type=ssh test -S $SSH_AUTH_SOCK\n";
+    let text = "FROM busybox:test\nRUN --mount=type=ssh test -S \"$SSH_AUTH_SOCK\"\n";
     let folder = context(&engine, &[("Dockerfile", text)]);
     let lent = client.build(&["--ssh", &format!("default={}", socket.display()), folder.to_str().unwrap()]);
     let none = client.build(&["--no-cache", folder.to_str().unwrap()]);
