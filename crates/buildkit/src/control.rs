@@ -171,7 +171,7 @@ fn filters(texts: &[String]) -> Result<Filters, Status> {
 async fn prune(inner: &Arc<Inner>, request: PruneRequest, reply: &Reply) -> Result<(), Status> {
     let mut filters = filters(&request.filter)?;
     if request.keep_duration > 0 {
-        filters.add("until", &format!("{}s", request.keep_duration / 1_000_000_000));
+        filters.add("until", format!("{}s", request.keep_duration / 1_000_000_000));
     }
     let before = inner.engine.builds().usage().await?;
     let keep = [request.reserved_space, request.max_used_space].into_iter().max().unwrap_or(0);
