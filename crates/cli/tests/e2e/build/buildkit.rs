@@ -159,7 +159,7 @@ fn what_else_buildx_asks() {
     engine.cli(&["rmi", "x"]).ok();
     let pruned = client.run(&["prune", "-f"]).ok();
     assert!(pruned.stdout.contains("Total:\t") && !pruned.stdout.contains("Total:\t0B"), "{}", pruned.stdout);
-    assert!(engine.cli(&["builder", "du"]).ok().stdout.contains("Total:\t\t0B"));
+    assert!(!engine.cli(&["builder", "du"]).ok().stdout.contains("regular"), "no record is left");
     // A Dockerfile alone, and a whole context, from standard input.
     let mut command = client.command(&["build", "-t", "text", "-"]);
     Output::of(&mut command, b"FROM busybox:test\nRUN echo from text > /t\n").ok();
