@@ -171,22 +171,27 @@ mod tests {
             fs::write(layer.join("same"), number.to_string()).unwrap();
             fs::write(layer.join(format!("own-{number}")), "").unwrap();
         }
-        let check = |mount: fn(&[PathBuf], &Path, &Path) -> io::Result<Detached>, name: &str| {
+        type Mounting = fn(&[PathBuf], &Path, &Path, bool) -> io::Result<Detached>;
+        let check = |mount: Mounting, name: &str, volatile: bool| {
             let (upper, work) = (path(&format!("{name}-upper")), path(&format!("{name}-work")));
             fs::create_dir(&upper).unwrap();
             fs::create_dir(&work).unwrap();
-            let mounted = mount(&layers, &upper, &work).unwrap();
+            let mounted = mount(&layers, &upper, &work, volatile).unwrap();
             let root = format!("/proc/self/fd/{}", mounted.fd().as_raw_fd());
             assert_eq!(fs::read_to_string(format!("{root}/same")).unwrap(), "0");
             assert!(fs::exists(format!("{root}/own-99")).unwrap());
             fs::write(format!("{root}/same"), "changed").unwrap();
             assert_eq!(fs::read_to_string(upper.join("same")).unwrap(), "changed");
+            // The kernel's own mark: such a work folder is not mounted a second time.
+            assert_eq!(work.join("work/incompat/volatile").exists(), volatile, "{name}");
         };
         let child = || {
             let host = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
             fsmount::change(&host, Change { propagation: propagation::PRIVATE, ..Change::default() }, true).unwrap();
-            check(joined, "joined");
-            check(one_by_one, "one");
+            check(joined, "joined", false);
+            check(one_by_one, "one", false);
+            check(joined, "joined-volatile", true);
+            check(one_by_one, "one-volatile", true);
             0
         };
         let (pid, pidfd) = clone_process(namespace::MOUNT, None, child).unwrap();
