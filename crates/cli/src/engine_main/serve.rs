@@ -5,12 +5,12 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 use wharf_engine::{Config, Engine};
 use wharf_server::{Host, Listener};
 use wharf_types::{Error, Result, ResultExt};
 
 use super::flags::Settings;
+use crate::output::journal;
 
 /// Runs the engine until SIGTERM or SIGINT. Containers go on without it.
 pub fn run(settings: Settings) -> Result<()> {
@@ -18,7 +18,8 @@ pub fn run(settings: Settings) -> Result<()> {
         // Whoever started us goes on without us, and signals meant for its terminal are not meant for us.
         rustix::process::setsid().map_err(std::io::Error::from).context("cannot become a session of its own")?;
     }
-    log_to_stderr(&settings.log_level)?;
+    let level = if settings.log_level == "fatal" { "error" } else { &settings.log_level };
+    journal::to_stderr(level)?;
     if !rustix::process::geteuid().is_root() {
         return Err(Error::forbidden("the engine must be run as root")
             .with_hint("use sudo; engines for ordinary users are not supported yet"));
@@ -99,18 +100,6 @@ fn inherited() -> Result<Vec<Listener>> {
             Listener::from_fd(fd)
         })
         .collect()
-}
-
-fn log_to_stderr(level: &str) -> Result<()> {
-    let level = if level == "fatal" { "error" } else { level };
-    let filter = EnvFilter::try_new(level).map_err(|error| {
-        Error::invalid(format!("{level:?} is no log level"))
-            .with_hint("levels are error, warn, info, debug and trace")
-            .caused_by(error)
-    })?;
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
-    Ok(())
 }
 
 /// The file with the process id; removed at the end.

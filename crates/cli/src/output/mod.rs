@@ -1,6 +1,7 @@
 //! How things look on a terminal: sizes, times, tables and rows through templates.
 
 pub mod duration;
+pub mod journal;
 pub mod progress;
 pub mod sink;
 pub mod size;

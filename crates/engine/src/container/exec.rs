@@ -299,6 +299,7 @@ fn process(record: &Record, config: &ExecConfig) -> Result<Process> {
     let mut host = record.host_config.clone();
     host.privileged |= config.privileged;
     let security = Security::of(&host)?;
+    let capabilities = spec::capabilities_of(&host)?;
     let mut env = spec::environment(record, &record.config.env, config.tty);
     spec::overlay_environment(&mut env, &config.env);
     let own_or = |own: &String, container: &String| if own.is_empty() { container.clone() } else { own.clone() };
@@ -311,9 +312,9 @@ fn process(record: &Record, config: &ExecConfig) -> Result<Process> {
         user: own_or(&config.user, &record.config.user),
         additional_groups: host.group_add.to_vec(),
         tty: config.tty,
-        capabilities: spec::capabilities_of(&host)?,
+        seccomp: security.seccomp.precompiled(&capabilities)?,
+        capabilities,
         no_new_privileges: security.no_new_privileges,
-        seccomp: security.seccomp,
         rlimits: super::limits::rlimits(&host.resources),
         apparmor_profile: security.apparmor,
         selinux_label: security.selinux,

@@ -77,6 +77,7 @@ pub fn build(
 
 fn process(record: &Record, security: &Security) -> Result<Process> {
     let (config, host) = (&record.config, &record.host_config);
+    let capabilities = capabilities_of(host)?;
     Ok(Process {
         argv: record.argv(),
         env: environment(record, &config.env, config.tty),
@@ -86,9 +87,9 @@ fn process(record: &Record, security: &Security) -> Result<Process> {
         umask: None,
         tty: config.tty,
         tty_size: Some((host.console_size[0], host.console_size[1])).filter(|size| *size != (0, 0)),
-        capabilities: capabilities_of(host)?,
+        seccomp: security.seccomp.clone().precompiled(&capabilities)?,
+        capabilities,
         no_new_privileges: security.no_new_privileges,
-        seccomp: security.seccomp.clone(),
         rlimits: limits::rlimits(&host.resources),
         oom_score_adj: Some(host.oom_score_adj).filter(|adjustment| *adjustment != 0),
         apparmor_profile: security.apparmor.clone(),

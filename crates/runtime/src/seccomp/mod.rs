@@ -15,7 +15,8 @@ use std::sync::{Mutex, PoisonError};
 use wharf_sys::seccomp::{Instruction, Manner};
 use wharf_types::{Error, Result};
 
-use crate::spec::CompiledFilter;
+use crate::capabilities;
+use crate::spec::{CompiledFilter, Seccomp};
 
 pub use profile::Profile;
 
@@ -40,6 +41,20 @@ pub fn compiled_default(capabilities: u64) -> Result<CompiledFilter> {
         known.insert(capabilities, filter.clone());
     }
     Ok(filter)
+}
+
+impl Seccomp {
+    /// The same policy, with the default one compiled for a process that has these capabilities: it costs the process
+    /// nothing then.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for an unknown capability.
+    pub fn precompiled(self, capabilities: &[String]) -> Result<Self> {
+        match self {
+            Self::Default => compiled_default(capabilities::mask(capabilities)?).map(Self::Compiled),
+            other => Ok(other),
+        }
+    }
 }
 
 impl CompiledFilter {

@@ -11,8 +11,9 @@ use wharf_registry::server::{self, AccessLogTo, Bucket, Config, ForeignTokens, K
 
 use crate::app::App;
 use crate::commands::{Arity, definition};
+use crate::env;
 use crate::failure::{Failure, Outcome};
-use crate::{env, output};
+use crate::output::{self, journal};
 
 /// What `registry serve` takes.
 #[derive(Debug, Args)]
@@ -113,7 +114,7 @@ definition! {
 
 async fn serve(_app: &App, flags: ServeFlags) -> Outcome {
     let config = flags.resolve()?;
-    log_to_stderr();
+    journal::to_stderr("info")?;
     // The command line has one thread; a registry has work for several.
     let served = tokio::task::spawn_blocking(move || {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 16);
@@ -139,13 +140,6 @@ async fn run(config: Config) -> Outcome {
     };
     server.run(shutdown).await;
     Ok(0)
-}
-
-fn log_to_stderr() {
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let filter = tracing_subscriber::EnvFilter::new("info");
-    // In a process that has a log already, that one is as good.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).try_init();
 }
 
 impl ServeFlags {
