@@ -18,6 +18,7 @@ mod end;
 mod exit;
 pub mod handle;
 mod health;
+mod launch;
 mod listener;
 pub mod log;
 mod memory;

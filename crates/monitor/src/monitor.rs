@@ -12,6 +12,7 @@ use wharf_types::{Error, Result, ResultExt};
 use crate::connection::{Connection, Events};
 use crate::dns::NameServer;
 use crate::health::Checker;
+use crate::launch::Launch;
 use crate::listener::Listener;
 use crate::poll::{Poll, Token};
 use crate::protocol::{Event, Reply};
@@ -41,6 +42,8 @@ pub(crate) struct Monitor {
     pub(crate) next_session: u32,
     /// The ids of the execs that have a session.
     pub(crate) execs: BTreeMap<u32, String>,
+    /// Processes that do not run their program yet, by the numbers of their sessions to be.
+    pub(crate) launches: BTreeMap<u32, Launch>,
     pub(crate) container: Container,
     /// The health check, if there is one.
     pub(crate) health: Option<Checker>,
@@ -87,6 +90,7 @@ impl Monitor {
             sessions: BTreeMap::from([(FIRST, session)]),
             next_session: FIRST + 1,
             execs: BTreeMap::new(),
+            launches: BTreeMap::new(),
             container,
             health: health.map(|plan| Checker::new(plan, Instant::now())),
             names,
@@ -174,6 +178,7 @@ impl Monitor {
                     self.events.publish(event, &mut self.connections);
                 }
             }
+            Token::Launch(key) => self.launch_ready(key),
             Token::Probe => self.probe_ready(),
             Token::Names(_) | Token::Relay(_) | Token::Relayed(..) => self.network(token, flags),
             Token::Log => {
@@ -218,8 +223,9 @@ impl Monitor {
             self.connections[index].flush();
         }
         while let Some(received) = self.connections[index].receive() {
-            let reply = self.answer(index, received).unwrap_or_else(|error| failed(&error));
-            self.connections[index].reply(reply);
+            if let Some(reply) = self.answer(index, received).unwrap_or_else(|error| Some(failed(&error))) {
+                self.connections[index].reply(reply);
+            }
         }
     }
 

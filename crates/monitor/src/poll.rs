@@ -25,6 +25,8 @@ pub(crate) enum Token {
     Output(u32, Stream),
     /// A session's standard input.
     Input(u32),
+    /// The channel to a process that is being started.
+    Launch(u32),
     /// A session's client.
     Client(u32, u32),
     /// A health check's connection.
@@ -49,6 +51,7 @@ impl Token {
             Token::Input(session) => (4, session, 0),
             Token::Client(session, client) => (5, session, client),
             Token::Probe => (6, 0, 0),
+            Token::Launch(session) => (8, session, 0),
             Token::Names(number) => (10, number, 0),
             Token::Relay(number) => (11, number, 0),
             Token::Relayed(number, end) => (12, number, end),
@@ -68,6 +71,7 @@ impl Token {
             4 => Token::Input(number),
             5 => Token::Client(number, detail),
             6 => Token::Probe,
+            8 => Token::Launch(number),
             10 => Token::Names(number),
             11 => Token::Relay(number),
             12 => Token::Relayed(number, detail),
@@ -164,6 +168,7 @@ mod tests {
                 Token::Output(session, Stream::Stderr),
                 Token::Input(session),
                 Token::Client(session, detail),
+                Token::Launch(session),
                 Token::Probe,
                 Token::Names(session),
                 Token::Relay(session),

@@ -5,27 +5,30 @@ use std::time::Instant;
 
 use wharf_network::plan::PortPlan;
 use wharf_runtime::spec::Process;
-use wharf_runtime::{Stdio, exec};
 use wharf_types::{Error, Result};
 
 use crate::dns::NameServer;
+use crate::launch::Purpose;
 use crate::monitor::Monitor;
 use crate::protocol::{Event, NamesPlan, Reply, Request, Status, Streams};
-use crate::session::{Ends, Session};
+use crate::session::Session;
 use crate::start::{FIRST, now};
-use crate::stdio;
 use crate::wire::Received;
 
 impl Monitor {
-    /// Carries out a request that came on the connection at `index`.
-    pub(crate) fn answer(&mut self, index: usize, received: Received) -> Result<Reply> {
+    /// Carries out a request that came on the connection at `index`; `None` if the answer comes later.
+    pub(crate) fn answer(&mut self, index: usize, received: Received) -> Result<Option<Reply>> {
         let request: Request = received.document().map_err(|error| {
             Error::not_implemented("the monitor does not understand the request")
                 .with_hint("it is of another version than the engine: restart the container")
                 .caused_by(error)
         })?;
         let mut descriptors = received.descriptors.into_iter();
-        match request {
+        let reply = match request {
+            Request::Exec { id, process, streams } => {
+                let connection = self.connections[index].number();
+                return self.exec(connection, id, *process, streams, descriptors.next()).map(|()| None);
+            }
             Request::Prepare | Request::Start { .. } => Err(Error::conflict("the container has been started already")),
             Request::Status => Ok(Reply::Status(self.status())),
             Request::Subscribe => {
@@ -40,7 +43,6 @@ impl Monitor {
                 self.first_mut()?.attach(socket, streams);
                 Ok(Reply::Done)
             }
-            Request::Exec { id, process, streams } => self.exec(id, *process, streams, descriptors.next()),
             Request::Signal { exec, signal } => self.session_of(exec.as_deref())?.signal(signal).map(|()| Reply::Done),
             Request::Resize { exec, rows, columns } => {
                 self.session_of(exec.as_deref())?.resize(rows, columns).map(|()| Reply::Done)
@@ -52,7 +54,8 @@ impl Monitor {
                 self.sandbox()?.connect(&endpoint, position).map(|()| Reply::Done)
             }
             Request::Disconnect { endpoint } => self.sandbox()?.disconnect(&endpoint).map(|()| Reply::Done),
-        }
+        };
+        reply.map(Some)
     }
 
     /// Nothing can be started in a frozen cgroup, so the health check has to know.
@@ -105,41 +108,19 @@ impl Monitor {
 
     fn exec(
         &mut self,
+        connection: u32,
         id: String,
         mut process: Process,
         streams: Option<Streams>,
         client: Option<OwnedFd>,
-    ) -> Result<Reply> {
+    ) -> Result<()> {
         if streams.is_some() && client.is_none() {
             return Err(missing("the client's connection"));
         }
         process.oom_score_adj = process.oom_score_adj.or(self.container.oom_score_adj);
-        let started_at = now();
-        let mut session = self.launch(&process, streams.as_ref())?;
-        if let (Some(streams), Some(client)) = (streams, client) {
-            session.attach(client, streams);
-        }
-        let pid = session.pid();
-        self.execs.insert(self.next_session, id);
-        self.sessions.insert(self.next_session, session);
-        self.next_session += 1;
-        Ok(Reply::Started { pid, started_at })
-    }
-
-    pub(crate) fn launch(&self, process: &Process, streams: Option<&Streams>) -> Result<Session> {
-        let init = self.first().ok_or_else(|| Error::conflict("the container has ended"))?.pidfd();
-        let stdin = streams.is_some_and(|streams| streams.stdin);
-        let (stdio, pipes) = match process.tty {
-            true => (Stdio::Terminal, Ends::default()),
-            false => stdio::pipes(stdin, streams.is_some())?,
-        };
-        let mut child = exec::spawn(init, process, stdio, &self.container.cgroup)?;
-        let mut ends = match child.take_terminal() {
-            Some(master) => stdio::terminal(master)?,
-            None => pipes,
-        };
-        ends.stdin.take_if(|_| !stdin);
-        Session::new(&self.poll, self.next_session, child, ends, true)
+        let wanted = streams.clone();
+        let purpose = Purpose::Exec { connection, id, client: client.zip(streams), started_at: now() };
+        self.launch(&process, wanted.as_ref(), purpose).map(drop)
     }
 }
 

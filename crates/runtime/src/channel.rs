@@ -44,6 +44,22 @@ pub(crate) struct Caller {
     socket: OwnedFd,
     /// The terminal's master side, once it has come.
     terminal: Option<OwnedFd>,
+    /// Whether nothing but execve is left to do.
+    executing: bool,
+    /// Why it failed, once it has said so.
+    failure: Option<Error>,
+}
+
+/// What one look at the channel brought.
+enum News {
+    Reached(Stage),
+    Failed(Error),
+    /// Its end, without a word.
+    Gone,
+    /// Something that is no stage.
+    Word,
+    /// Nothing yet; only on a channel that does not block.
+    Nothing,
 }
 
 /// How far the new process has come.
@@ -64,10 +80,16 @@ pub(crate) fn pair() -> Result<(Caller, Newborn)> {
     Ok((Caller::new(caller), Newborn(newborn)))
 }
 
+impl AsFd for Caller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl Caller {
     /// The end of a connection to a new process, for instance to its gate.
     pub(crate) fn new(socket: OwnedFd) -> Self {
-        Self { socket, terminal: None }
+        Self { socket, terminal: None, executing: false, failure: None }
     }
 
     pub(crate) fn send_cgroups(&self, files: &[BorrowedFd<'_>]) -> Result<()> {
@@ -110,41 +132,63 @@ impl Caller {
         self.until(&Stage::Executed, listen).map(|()| self.terminal.take())
     }
 
-    fn until(&mut self, stage: &Stage, listen: &mut dyn FnMut(OwnedFd) -> Result<()>) -> Result<()> {
-        let mut executing = false;
+    /// From now on [`Caller::look`] does not block.
+    pub(crate) fn unblock(&self) -> Result<()> {
+        rustix::io::ioctl_fionbio(&self.socket, true).map_err(std::io::Error::from).context("cannot set up a socket")
+    }
+
+    /// Whether the program runs by now. A failure is told only when the new process has closed the channel, which it does on
+    /// its last instructions in the kernel, so that waiting for its end takes no time.
+    pub(crate) fn look(&mut self, listen: &mut dyn FnMut(OwnedFd) -> Result<()>) -> Result<bool> {
         loop {
-            let reached = match packet::receive_up_to(&self.socket, MESSAGE_SIZE) {
-                Ok(None) if executing => Stage::Executed,
-                Ok(None) => return Err(died()),
-                Ok(Some((message, mut descriptors))) => match message.split_first() {
-                    Some((&MOUNTED, _)) => Stage::Mounted,
-                    Some((&CREATED, _)) => Stage::Created,
-                    Some((&FAILURE, report)) => return Err(read_report(report)),
-                    Some((&EXECUTING, _)) => {
-                        executing = true;
-                        continue;
-                    }
-                    Some((&TERMINAL, _)) => {
-                        self.terminal = descriptors.pop();
-                        continue;
-                    }
-                    Some((&LISTENER, _)) => {
-                        descriptors.pop().map_or(Ok(()), &mut *listen)?;
-                        continue;
-                    }
-                    _ => return Err(Error::system("the new process sent nonsense")),
-                },
-                // It ended with messages of ours unread, of which the kernel tells before it hands out those of its own.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => continue,
-                Err(error) => return Err(error).context("cannot hear from the new process"),
-            };
-            if reached == *stage {
-                return Ok(());
-            }
-            if reached == Stage::Executed {
-                return Err(Error::system("the program ran too early"));
+            match self.next(listen)? {
+                News::Nothing => return Ok(false),
+                News::Word => {}
+                News::Failed(error) => self.failure = Some(error),
+                News::Gone => return Err(self.failure.take().unwrap_or_else(died)),
+                News::Reached(Stage::Executed) => return self.failure.take().map_or(Ok(true), Err),
+                News::Reached(_) => {}
             }
         }
+    }
+
+    pub(crate) fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    fn until(&mut self, stage: &Stage, listen: &mut dyn FnMut(OwnedFd) -> Result<()>) -> Result<()> {
+        loop {
+            match self.next(listen)? {
+                News::Reached(reached) if reached == *stage => return Ok(()),
+                News::Reached(Stage::Executed) => return Err(Error::system("the program ran too early")),
+                News::Failed(error) => return Err(error),
+                News::Gone => return Err(died()),
+                News::Reached(_) | News::Word | News::Nothing => {}
+            }
+        }
+    }
+
+    fn next(&mut self, listen: &mut dyn FnMut(OwnedFd) -> Result<()>) -> Result<News> {
+        let received = match packet::receive_up_to(&self.socket, MESSAGE_SIZE) {
+            Ok(received) => received,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(News::Nothing),
+            // It ended with messages of ours unread, of which the kernel tells before it hands out those of its own.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(News::Word),
+            Err(error) => return Err(error).context("cannot hear from the new process"),
+        };
+        let Some((message, mut descriptors)) = received else {
+            return Ok(if self.executing { News::Reached(Stage::Executed) } else { News::Gone });
+        };
+        match message.split_first() {
+            Some((&MOUNTED, _)) => return Ok(News::Reached(Stage::Mounted)),
+            Some((&CREATED, _)) => return Ok(News::Reached(Stage::Created)),
+            Some((&FAILURE, report)) => return Ok(News::Failed(read_report(report))),
+            Some((&EXECUTING, _)) => self.executing = true,
+            Some((&TERMINAL, _)) => self.terminal = descriptors.pop(),
+            Some((&LISTENER, _)) => descriptors.pop().map_or(Ok(()), &mut *listen)?,
+            _ => return Err(Error::system("the new process sent nonsense")),
+        }
+        Ok(News::Word)
     }
 }
 

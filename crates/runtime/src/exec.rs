@@ -4,21 +4,60 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use wharf_sys::process::{clone_process, join_namespaces, namespace};
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::birth::{bear_in_pid_namespace, become_root_of_namespace};
 use crate::cgroup::{self, Group};
-use crate::channel::{self, Newborn};
+use crate::channel::{self, Caller, Newborn};
 use crate::inside::{self, Start};
 use crate::notify::Notify;
 use crate::spec::Process;
 use crate::{Child, Stdio};
 
+/// A process on its way to its program. That may take for ever: its cgroup may be frozen, or the program lie on a file
+/// system that does not answer.
+#[derive(Debug)]
+pub struct Starting {
+    child: Child,
+    caller: Caller,
+    notify: Option<Notify>,
+}
+
+/// How far a process has come.
+#[derive(Debug)]
+pub enum Progress {
+    /// Not there yet.
+    Starting(Starting),
+    /// Its program has been executed.
+    Running(Child),
+}
+
 /// Runs a process in the container whose init is behind `init` (a pidfd), in all its namespaces and its cgroup.
 ///
 /// Returns when the program has been executed, or with the reason why it could not; then nothing is left.
 pub fn spawn(init: BorrowedFd<'_>, process: &Process, stdio: Stdio, cgroup: &Group) -> Result<Child> {
+    let mut starting = begin(init, process, stdio, cgroup)?;
+    loop {
+        starting = match starting.advance(init)? {
+            Progress::Running(child) => return Ok(child),
+            Progress::Starting(starting) => starting,
+        };
+        let mut channel = [PollFd::new(&starting.caller, PollFlags::IN)];
+        match poll(&mut channel, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(io::Error::from(error)).context("cannot wait for the new process"),
+        }
+    }
+}
+
+/// As [`spawn`], without waiting for the program.
+///
+/// # Errors
+/// What keeps the process from being made.
+pub fn begin(init: BorrowedFd<'_>, process: &Process, stdio: Stdio, cgroup: &Group) -> Result<Starting> {
     let (caller, newborn) = channel::pair()?;
     let cgroups = cgroup.join_files()?;
     let target = cgroup.clone_target()?;
@@ -39,23 +78,50 @@ pub fn spawn(init: BorrowedFd<'_>, process: &Process, stdio: Stdio, cgroup: &Gro
     })?;
     // Only the new process holds its end from here on, so that its end can be noticed.
     drop(inheritance);
-    let mut child = Child::new(pid, pidfd);
-    let mut caller = caller.take().ok_or_else(|| Error::system("the channel is gone"))?;
-    let notify = Notify::of(&process.seccomp, "")?;
-    match caller.outcome(&mut |listener| Notify::pass(notify.as_ref(), pid, &listener)) {
-        Ok(terminal) => {
-            child.set_terminal(terminal);
-            Ok(child)
-        }
-        Err(error) => {
-            child.wait()?;
-            Err(not_running(init).unwrap_or(error))
+    let caller = caller.take().ok_or_else(|| Error::system("the channel is gone"))?;
+    caller.unblock()?;
+    Ok(Starting { child: Child::new(pid, pidfd), caller, notify: Notify::of(&process.seccomp, "")? })
+}
+
+impl Starting {
+    /// Readable when [`Starting::advance`] has something to do.
+    pub fn channel(&self) -> BorrowedFd<'_> {
+        self.caller.as_fd()
+    }
+
+    /// Gives it up.
+    ///
+    /// # Errors
+    /// `Conflict` when it has ended.
+    pub fn kill(&self) -> Result<()> {
+        self.child.kill(9)
+    }
+
+    /// Looks how far it is, without waiting; `init` is the one that it was begun with.
+    ///
+    /// # Errors
+    /// Why the program could not be executed; then nothing is left.
+    pub fn advance(mut self, init: BorrowedFd<'_>) -> Result<Progress> {
+        let pid = self.child.pid();
+        match self.caller.look(&mut |listener| Notify::pass(self.notify.as_ref(), pid, &listener)) {
+            Ok(true) => {
+                self.child.set_terminal(self.caller.take_terminal());
+                Ok(Progress::Running(self.child))
+            }
+            Ok(false) => Ok(Progress::Starting(self)),
+            Err(error) => {
+                self.child.wait()?;
+                Err(not_running(init).unwrap_or(error))
+            }
         }
     }
 }
 
+/// A pidfd becomes readable when its process has ended, reaped or not.
 fn not_running(init: BorrowedFd<'_>) -> Option<Error> {
-    wharf_sys::process::send_signal(init, 0).err().map(|_| Error::conflict("the container is not running"))
+    let mut pidfd = [PollFd::new(&init, PollFlags::IN)];
+    let ended = poll(&mut pidfd, Some(&Timespec::default())).is_ok_and(|count| count > 0);
+    ended.then(|| Error::conflict("the container is not running"))
 }
 
 /// The life of the new process until its program runs; returns only on failure.

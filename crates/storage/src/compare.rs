@@ -137,10 +137,21 @@ fn contents_differ(
 }
 
 fn attributes_differ(one: BorrowedFd<'_>, two: BorrowedFd<'_>) -> std::io::Result<Option<&'static str>> {
-    if all_xattrs(one)? != all_xattrs(two)? {
-        return Ok(Some("extended attributes"));
+    let of_content = |fd| {
+        let all = all_xattrs(fd)?.into_iter();
+        Ok::<_, std::io::Error>(all.filter(|(name, _)| !is_bookkeeping(name)).collect::<Vec<_>>())
+    };
+    if of_content(one)? != of_content(two)? {
+        return Ok(Some("list of extended attributes"));
     }
     Ok(stats_differ(&rustix::fs::fstat(one)?, &rustix::fs::fstat(two)?))
+}
+
+/// Whether overlay keeps this attribute for itself on what was its upper folder, as that of a built layer was; as a lower
+/// folder it is read without it.
+fn is_bookkeeping(name: &[u8]) -> bool {
+    let own = name.strip_prefix(b"trusted.overlay.").or_else(|| name.strip_prefix(b"user.overlay."));
+    own.is_some_and(|own| [&b"impure"[..], b"nlink", b"origin", b"upper", b"uuid"].contains(&own))
 }
 
 fn bytes_differ(mut one: File, mut two: File) -> std::io::Result<bool> {
@@ -164,4 +175,29 @@ fn sorted(fd: BorrowedFd<'_>) -> rustix::io::Result<Vec<CString>> {
     let mut names: Vec<CString> = entries(fd)?.into_iter().map(|(name, _)| name).collect();
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use rustix::fs::XattrFlags;
+
+    use super::first_difference;
+
+    #[test]
+    fn what_overlay_keeps_for_itself_is_no_difference() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let open = |dir: &tempfile::TempDir| std::fs::File::open(dir.path()).unwrap();
+        let (expected, found) = (open(&one), open(&two));
+        let set = |name: &str| rustix::fs::fsetxattr(&found, name, b"y", XattrFlags::empty());
+        if set("trusted.overlay.impure").is_err() {
+            println!("skipped: only root may set these attributes");
+            return;
+        }
+        assert_eq!(first_difference(expected.as_fd(), found.as_fd()).unwrap(), None);
+        set("trusted.overlay.opaque").unwrap();
+        let difference = first_difference(expected.as_fd(), found.as_fd()).unwrap();
+        assert_eq!(difference.as_deref(), Some("/: its list of extended attributes differs"));
+    }
 }

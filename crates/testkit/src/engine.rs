@@ -194,6 +194,11 @@ impl TempEngine {
         process.wait().expect("the engine can be waited for");
     }
 
+    /// Sends the engine SIGKILL and does not wait for its end; [`TempEngine::kill9`] does then.
+    pub fn shoot(&mut self) {
+        signal(self.process.as_ref().expect("the engine runs"), Signal::KILL);
+    }
+
     /// Ends the engine in good order.
     ///
     /// # Panics
@@ -220,6 +225,17 @@ impl TempEngine {
         self.process = Some(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display())));
         let id = wait::until("the engine answers", || self.answer());
         self.id = Some(id);
+    }
+
+    /// Removes everything through the API, takes the census while no engine runs, and starts it again.
+    ///
+    /// # Panics
+    /// With a list, if anything is left.
+    pub fn empty(&mut self) {
+        self.remove_everything();
+        self.stop();
+        self.count();
+        self.restart();
     }
 
     /// Removes everything through the API, ends the engine and takes the census.
@@ -274,6 +290,12 @@ impl TempEngine {
         }
         self.remove_everything();
         self.stop();
+        self.count();
+        self.id = None;
+    }
+
+    /// The census of an engine that has ended.
+    fn count(&mut self) {
         let mut left = census::leftovers(&self.marks());
         left.extend(census::stray_files(&self.root(), &self.run_folder()));
         if !left.is_empty() {
@@ -282,7 +304,6 @@ impl TempEngine {
             self.id = None;
             panic!("the engine has left:\n  {}\nits log:\n{log}", left.join("\n  "));
         }
-        self.id = None;
     }
 
     fn remove_everything(&self) {

@@ -21,6 +21,7 @@ pub mod registry;
 pub mod served;
 pub mod subnet;
 pub mod sweep;
+pub mod torture;
 pub mod wait;
 
 pub use engine::{Options, Output, TempEngine};

@@ -7,6 +7,7 @@ mod command;
 mod demo;
 mod needs;
 mod test;
+mod torture;
 mod vm;
 
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Build the release binary and do the main job with it, step by step
     Demo(demo::Arguments),
+    /// Kill the engine under load, again and again, and hold what is left against what was acknowledged
+    Torture(torture::Arguments),
     /// Run the end-to-end tests on cgroup v2 in a virtual machine
     Vm(vm::Arguments),
     /// One start of a container with nothing but system calls (the benchmark calls itself by this)
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Demo(arguments) => demo::run(&arguments),
+        Task::Torture(arguments) => torture::run(&arguments),
         Task::Vm(arguments) => vm::run(&arguments),
         Task::Floor(arguments) => bench::floor::run(&arguments),
     };

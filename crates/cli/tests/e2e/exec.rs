@@ -1,7 +1,7 @@
 //! Further processes in a running container.
 
-use wharf_testkit::TempEngine;
 use wharf_testkit::pty::Terminal;
+use wharf_testkit::{TempEngine, wait};
 
 fn with_box() -> TempEngine {
     let engine = TempEngine::start();
@@ -65,8 +65,29 @@ fn it_has_the_containers_confinement() {
 fn detached_it_goes_on_alone() {
     let engine = with_box();
     engine.cli(&["exec", "-d", "box", "sh", "-c", "echo done > /tmp/mark"]).ok();
-    wharf_testkit::wait::until("the exec has written", || {
+    wait::until("the exec has written", || {
         (engine.cli(&["exec", "box", "cat", "/tmp/mark"]).stdout == "done\n").then_some(())
     });
+    engine.finish();
+}
+
+#[test]
+fn one_that_cannot_begin_holds_up_nobody() {
+    let engine = with_box();
+    let state = crate::limits::file(&engine, "box", ("freezer", "freezer.state"), "cgroup.freeze");
+    let is_v1 = state.ends_with("freezer.state");
+    // Behind the engine's back, as a pause of another engine's would be that came over a process being started.
+    std::fs::write(&state, if is_v1 { "FROZEN" } else { "1" }).unwrap();
+    let mut client = engine.cli_command(&["exec", "box", "true"]).spawn().unwrap();
+    let pid = engine.get("/containers/box/json")["State"]["Pid"].to_string();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let monitor = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().to_owned();
+    let children = format!("/proc/{monitor}/task/{monitor}/children");
+    wait::until("the new process is there", || {
+        (std::fs::read_to_string(&children).ok()?.split_whitespace().count() == 2).then_some(())
+    });
+    engine.cli(&["kill", "--signal", "WINCH", "box"]).ok();
+    std::fs::write(&state, if is_v1 { "THAWED" } else { "0" }).unwrap();
+    assert!(client.wait().unwrap().success());
     engine.finish();
 }

@@ -2,17 +2,22 @@
 
 use wharf_testkit::TempEngine;
 
-/// A limit's file: v1's controller and name, v2's name.
+/// What is in a limit's file: v1's controller and name, v2's name.
 fn read(engine: &TempEngine, container: &str, v1: (&str, &str), v2: &str) -> String {
+    let file = file(engine, container, v1, v2);
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().to_owned()
+}
+
+/// A file of a container's cgroup.
+pub fn file(engine: &TempEngine, container: &str, v1: (&str, &str), v2: &str) -> String {
     let pid = engine.get(&format!("/containers/{container}/json"))["State"]["Pid"].to_string();
     let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     let controller = |line: &str| line.split(':').nth(1).is_some_and(|list| list.split(',').any(|name| name == v1.0));
     let path = |line: &str| line.splitn(3, ':').nth(2).unwrap_or_default().to_owned();
-    let file = match cgroups.lines().find(|line| controller(line)) {
+    match cgroups.lines().find(|line| controller(line)) {
         Some(line) => format!("/sys/fs/cgroup/{}{}/{}", v1.0, path(line), v1.1),
         None => format!("/sys/fs/cgroup{}/{v2}", path(cgroups.lines().last().unwrap_or_default())),
-    };
-    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().to_owned()
+    }
 }
 
 #[test]

@@ -113,6 +113,12 @@ pub async fn freeze(services: &Services, record: &Record, frozen: bool) -> Resul
     .await
 }
 
+/// Whether the kernel holds a container's processes still.
+pub async fn is_frozen(services: &Services, record: &Record) -> Result<bool> {
+    let path = services.cgroup_of(record.cgroup_parent(), record.id);
+    crate::blocking(move || wharf_runtime::cgroup::Group::open(&path)?.is_frozen()).await
+}
+
 /// Changes the limits of a container that runs.
 pub async fn limit(services: &Services, record: &Record, resources: Resources) -> Result<()> {
     let path = services.cgroup_of(record.cgroup_parent(), record.id);

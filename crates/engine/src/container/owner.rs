@@ -25,7 +25,7 @@ use super::request::{Edit, ExecRequest, Request};
 use super::restart::Restart;
 use super::snapshot::Snapshot;
 use super::state::{Exited, Running, State};
-use super::{MONITOR_PATIENCE, files, health, launch, networking, rows, teardown};
+use super::{MONITOR_PATIENCE, SIGKILL, files, health, launch, networking, rows, teardown};
 use crate::network::{Network, Wanted};
 use crate::services::Services;
 use crate::store::Durability;
@@ -238,11 +238,14 @@ impl Owner {
         }
         self.send_signal(signal).await?;
         self.tell("kill", [("signal".to_owned(), signal.to_string())]);
-        // A frozen process takes no signal; with version 1 of cgroups not even SIGKILL.
-        if stop && self.running().is_ok_and(|running| running.paused) {
-            self.pause(false).await?;
+        // A frozen process takes no signal; with version 1 of cgroups not even SIGKILL. It may be frozen by another hand.
+        match self.running() {
+            Ok(running) if stop && running.paused => self.pause(false).await,
+            Ok(_) if signal == SIGKILL && launch::is_frozen(&self.services, &self.record()).await? => {
+                launch::freeze(&self.services, &self.record(), false).await
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// A monitor that is stopped must not hold up the queue for long.

@@ -6,6 +6,7 @@ use wharf_types::{Error, Result};
 
 use super::socket::Connecting;
 use super::{Phase, Probing};
+use crate::launch::{Launch, Purpose};
 use crate::monitor::Monitor;
 use crate::protocol::{Checked, Probe, Streams};
 use crate::session::Capture;
@@ -53,12 +54,18 @@ impl Monitor {
     }
 
     fn begin_process(&mut self, process: &wharf_runtime::spec::Process) -> Result<u32> {
-        let mut session = self.launch(process, Some(&STREAMS))?;
-        session.capture = Some(Capture::default());
-        let key = self.next_session;
-        self.sessions.insert(key, session);
-        self.next_session += 1;
-        Ok(key)
+        self.launch(process, Some(&STREAMS), Purpose::Check)
+    }
+
+    /// A check's process could not be started.
+    pub(crate) fn check_not_begun(&mut self, key: u32, error: &Error) {
+        if let Some(Phase::Probing { start, probing: Probing::Process(probe), .. }) =
+            self.health.as_ref().map(|checker| &checker.phase)
+            && *probe == key
+        {
+            let start = start.clone();
+            self.conclude(&start, NO_CODE, error.chain());
+        }
     }
 
     fn connect(&mut self, address: std::net::SocketAddr, page: Option<(&str, &str)>) -> Result<Connecting> {
@@ -104,11 +111,10 @@ impl Monitor {
     fn give_check_up(&mut self) {
         let Some(checker) = &self.health else { return };
         let Phase::Probing { start, probing, .. } = &checker.phase else { return };
-        if let Probing::Process(key) = probing
-            && let Some(session) = self.sessions.get(key)
-        {
-            // It has ended just now: good enough.
-            let _ = session.signal(9);
+        if let Probing::Process(key) = probing {
+            // It may have ended just now: good enough.
+            let _ = self.sessions.get(key).map(|session| session.signal(9));
+            self.launches.get(key).map(Launch::kill);
         }
         let (start, after) = (start.clone(), in_words(checker.plan.timeout));
         self.conclude(&start, NO_CODE, format!("Health check exceeded timeout ({after})"));

@@ -1,20 +1,24 @@
 //! Containers whose monitor is there and does not answer: set aside until it does, with the reason, holding up nobody.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use wharf_monitor::handle::Handle;
+use wharf_monitor::handle::{Events, Handle};
+use wharf_monitor::protocol::Status;
 use wharf_types::{Error, Kind, Result};
 
 use super::{Live, Owner};
-use crate::container::networking;
 use crate::container::snapshot::Snapshot;
 use crate::container::state::State;
+use crate::container::{launch, networking};
 use crate::services::Services;
 
 /// How long a monitor may take to answer an engine that has just started.
 const PATIENCE: Duration = Duration::from_millis(1500);
+/// How soon one that hung up is asked again.
+const SOON: Duration = Duration::from_millis(5);
 /// How often one that did not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -25,10 +29,13 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub async fn connect(services: &Services, snapshot: &Snapshot) -> Result<(State, Live)> {
     let dir = services.config.monitor_dir(snapshot.record.id);
     let asked = tokio::time::timeout(PATIENCE, async {
-        let handle = Handle::connect(&dir).await?;
-        let status = handle.status().await?;
-        let events = handle.subscribe().await?;
-        Ok((handle, status, events))
+        loop {
+            match greet(&dir).await {
+                // It hung up: the container has just ended, and before long there will be nobody to ask.
+                Err(error) if error.kind() == Kind::Unavailable => tokio::time::sleep(SOON).await,
+                other => return other,
+            }
+        }
     });
     let (handle, status, events) =
         asked.await.unwrap_or_else(|_| Err(Error::unavailable("its monitor does not answer")))?;
@@ -37,9 +44,17 @@ pub async fn connect(services: &Services, snapshot: &Snapshot) -> Result<(State,
     if let Some(actual) = status.sandbox {
         networking::finish_changes(&handle, &actual, &sandbox).await;
     }
-    let paused = snapshot.state.running().is_some_and(|running| running.paused);
+    // A pause may have been carried out and not been written down.
+    let paused = launch::is_frozen(services, &snapshot.record).await?;
     let state = State::running_again(status.pid, status.started_at, paused, sandbox);
     Ok((state, Live { pid: status.monitor_pid, handle: Arc::new(handle), events }))
+}
+
+async fn greet(dir: &Path) -> Result<(Handle, Status, Events)> {
+    let handle = Handle::connect(dir).await?;
+    let status = handle.status().await?;
+    let events = handle.subscribe().await?;
+    Ok((handle, status, events))
 }
 
 /// Waits until a monitor that did not answer does, or is gone; never returns where none is missed.
