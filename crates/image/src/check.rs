@@ -242,6 +242,10 @@ impl Check<'_> {
             },
         };
         let is_busy = is_here && (self.in_use)(diff_id);
+        let detail = match self.repair && is_here && fresh.is_none() && self.must_be_fetched(diff_id, blobs)? {
+            true => format!("{detail}; pull its image again, and repair once more"),
+            false => detail,
+        };
         let repaired = match fresh.filter(|_| self.repair && !is_busy) {
             Some(fresh) => {
                 self.store.put_layer(fresh)?;
@@ -253,6 +257,17 @@ impl Check<'_> {
             if is_busy && self.repair { " (a running container has it; stop it to have it repaired)" } else { "" };
         self.found(flaw, diff_id, format!("{detail}{busy}"), repaired);
         Ok(())
+    }
+
+    /// Whether a layer can be mended only by a blob that was given up to a registry. It counts as missing from now on, so
+    /// that a pull fetches it.
+    fn must_be_fetched(&self, diff_id: &Digest, blobs: &[Digest]) -> Result<bool> {
+        let mut found = false;
+        for blob in blobs.iter().filter(|blob| self.store.absent(blob).is_some()) {
+            self.store.layers.forget_note(diff_id, blob)?;
+            found = true;
+        }
+        Ok(found)
     }
 
     /// The tar stream of a layer, from a whole blob of it or from what was noted when that was given up.

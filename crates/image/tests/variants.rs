@@ -7,7 +7,7 @@ mod support;
 
 use serde_json::json;
 use support::{Fixture, Layout, gzip, layer, reference};
-use wharf_image::{GivingUp, Member, MemberKind, RemoveOptions, Removed};
+use wharf_image::{Flaw, GivingUp, Look, Member, MemberKind, Present, RemoveOptions, Removed};
 use wharf_storage::BlobInfo;
 use wharf_types::{Digest, Kind, Platform, Reference};
 
@@ -98,7 +98,7 @@ fn one_platform_is_removed_and_the_other_stays() {
     fixture
         .store
         .check(false, &|_| false, &mut |look| {
-            found += u32::from(matches!(look, wharf_image::Look::Found(_)));
+            found += u32::from(matches!(look, Look::Found(_)));
             true
         })
         .unwrap();
@@ -157,7 +157,7 @@ fn blobs_are_given_up_only_where_a_registry_offers_them() {
     assert_eq!((given.blobs, given.kept), (1, 0));
 
     let fixture = fixture.reopen();
-    let (_lease, absent) = fixture.store.absent_in(&["packed:1"], None).unwrap();
+    let (kept, absent) = fixture.store.absent_in(&["packed:1"], None).unwrap();
     let repositories: Vec<String> = absent[0].repositories.iter().map(ToString::to_string).collect();
     assert_eq!(repositories, ["registry.test:5000/team/packed"]);
     let blob = absent[0].part.blob.digest;
@@ -167,9 +167,33 @@ fn blobs_are_given_up_only_where_a_registry_offers_them() {
     // The layer is compared without its blob, and nothing is found missing.
     let checked = fixture.store.check(false, &|_| false, &mut |_| true).unwrap();
     assert_eq!((checked.found, checked.layers, checked.uncompared), (0, 2, 0));
+    // Where the layer is damaged, the blob counts as missing: a pull fetches it, and it mends the layer.
+    drop(kept);
+    let layer_file = image.layers[0].join("z");
+    std::fs::write(&layer_file, b"??").unwrap();
+    let flaws = |fixture: &Fixture| {
+        let mut flaws = Vec::new();
+        let tell = &mut |look| {
+            flaws.extend(if let Look::Found(found) = look {
+                Some((found.flaw, found.repaired.is_some()))
+            } else {
+                None
+            });
+            true
+        };
+        fixture.store.check(true, &|_| false, tell).unwrap();
+        flaws
+    };
+    assert_eq!(flaws(&fixture), [(Flaw::DamagedLayer, false), (Flaw::IncompleteImage, false)]);
+    let mut lease = fixture.store.begin();
+    let present = fixture.store.keep_part(&mut lease, &absent[0].part);
+    assert_eq!(present, Present { blob: false, layer: true });
     // What comes back is the blob again.
     let staged = fixture.store.content().stage(&gzip(&layer(&[("z", b"zz")]))).unwrap();
     assert_eq!(staged.info().digest, blob);
     fixture.store.commit_again(vec![staged], Vec::new()).unwrap();
     fixture.store.save(&["packed:1"], None, std::io::sink()).unwrap();
+    assert_eq!(flaws(&fixture), [(Flaw::DamagedLayer, true)]);
+    assert_eq!(std::fs::read(&layer_file).unwrap(), b"zz");
+    assert_eq!(flaws(&fixture), []);
 }

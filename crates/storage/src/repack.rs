@@ -105,6 +105,15 @@ impl LayerStore {
         self.open_layer(diff_id, ".").is_ok_and(|folder| has_file(&folder, &note_of(blob)))
     }
 
+    /// Forgets what was noted on a blob, so that it counts as missing.
+    pub fn forget_note(&self, diff_id: &Digest, blob: &Digest) -> Result<()> {
+        let folder = self.open_layer(diff_id, ".")?;
+        match rustix::fs::unlinkat(&folder, note_of(blob), AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(io::Error::from(error)).context("cannot remove a note on a layer"),
+        }
+    }
+
     /// Whether the blob of a layer can be made anew.
     pub fn can_rebuild(&self, diff_id: &Digest, blob: &Digest) -> bool {
         self.note(diff_id, blob).is_ok_and(|note| !matches!(note.packing, Packing::Elsewhere { .. }))
