@@ -16,6 +16,7 @@ impl Containers<'_> {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.folder);
         command.env("TMPDIR", self.folder).env("XDG_RUNTIME_DIR", self.folder).current_dir(self.folder);
+        command.env("CONTAINERS_CONF", self.folder.join("containers.conf"));
         let folder = |name: &str| self.folder.join(name).display().to_string();
         command.args(["--storage-driver", "vfs", "--root", &folder("store"), "--runroot", &folder("run")]);
         Output::of(command.args(own).args(arguments), b"")
@@ -57,6 +58,8 @@ fn buildah_and_podman_push_pull_search_and_make_lists() {
     let settings = place.join(".config/containers");
     std::fs::create_dir_all(&settings).unwrap();
     std::fs::write(settings.join("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
+    // Its locks would stay behind in the machine's shared memory.
+    std::fs::write(place.join("containers.conf"), "[engine]\nlock_type = \"file\"\n").unwrap();
     let insecure = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", registry.address());
     std::fs::write(settings.join("registries.conf"), insecure).unwrap();
     let them = Containers { folder: &place };
