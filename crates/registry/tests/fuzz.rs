@@ -29,6 +29,8 @@ const NASTY: &[&str] = &[
     r#"{"schemaVersion":2,"manifests":[],"mediaType":"application/vnd.oci.image.index.v1+json"}"#,
     r#"{"schemaVersion":2,"config":{"digest":"sha256:../../etc/passwd","size":-1},"layers":[]}"#,
     r#"{"schemaVersion":2,"mediaType":"a\nb","config":null,"layers":null}"#,
+    r#"{"schemaVersion":2,"manifests":[],"mediaType":"application/vnd.oci;image"}"#,
+    r#"{"schemaVersion":2,"manifests":[],"mediaType":" application/vnd.oci.image.index.v1+json"}"#,
     r#"{"errors":[{"code":1}],"details":{"a":[]}}"#,
     "[host.\"x\"]\nca=[[[\n",
 ];
@@ -46,7 +48,7 @@ fn words() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
     #[test]
     fn made_up_input_is_answered(text in words()) {

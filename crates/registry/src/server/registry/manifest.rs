@@ -81,7 +81,9 @@ impl Manifest {
             (None, None) if document.manifests.is_some() => media::OCI_INDEX.to_owned(),
             (None, None) => media::OCI_MANIFEST.to_owned(),
         };
-        if media_type.bytes().any(|b| b.is_ascii_control()) || media_type.len() > 255 {
+        // With a parameter it would not be the same type when it is read again as the header has it (RFC 6838, 4.2).
+        let is_word = media_type.bytes().all(|b| b.is_ascii_graphic() && b != b';');
+        if !is_word || media_type.len() > 255 {
             return Err(Problem::manifest_invalid("this is no media type"));
         }
         document.resolve(media_type)
