@@ -8,7 +8,7 @@ use wharf_testkit::{Output, TempEngine, foreign};
 use super::{assert_no_steps, context, run, write};
 
 /// Where buildx is: `cargo xtask test` fetches it.
-fn buildx() -> Option<PathBuf> {
+pub(super) fn buildx() -> Option<PathBuf> {
     let places =
         ["/usr/libexec/docker/cli-plugins", "/usr/lib/docker/cli-plugins", "/usr/local/lib/docker/cli-plugins"];
     let installed = places.iter().map(|folder| Path::new(folder).join("docker-buildx"));

@@ -134,3 +134,16 @@ fn a_dockerfile_may_come_from_standard_input() {
     assert_eq!(run(&engine, "piped", "cat /p"), "piped\n");
     engine.finish();
 }
+
+#[test]
+fn an_archive_changes_owners_of_its_own_files_only() {
+    let engine = TempEngine::start();
+    let text = "FROM busybox:test\nRUN mkdir -p /d/e && echo 1 > /d/e/there && chown 7:7 /d/e/there\nADD --chown=5:6 a.tar /d/\n";
+    let folder = context(&engine, &[("Dockerfile", text), ("new", "n")]);
+    let mut tar = std::process::Command::new("tar");
+    assert!(tar.arg("-C").arg(&folder).args(["-cf", "a.tar", "new"]).current_dir(&folder).status().unwrap().success());
+    build(&engine, &folder, &["-t", "x"]).ok();
+    let owners = run(&engine, "x", "stat -c %u:%g /d/new /d/e/there /d/e");
+    assert_eq!(owners, "5:6\n7:7\n0:0\n");
+    engine.finish();
+}

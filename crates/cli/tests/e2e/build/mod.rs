@@ -4,6 +4,7 @@ mod bad;
 mod buildkit;
 mod cache;
 mod classic;
+mod corpus;
 mod language;
 mod outputs;
 mod remote;

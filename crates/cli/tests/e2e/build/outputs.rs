@@ -54,3 +54,21 @@ fn contexts_have_names() {
     assert_eq!(run(&engine, "named", "cat /o"), "other");
     engine.finish();
 }
+
+#[test]
+fn the_metadata_names_the_manifest() {
+    let engine = TempEngine::start();
+    let file = engine.scratch().join("meta");
+    build_text(
+        &engine,
+        "FROM busybox:test\nRUN echo 1 > /1\n",
+        &["-t", "m", "--metadata-file", file.to_str().unwrap()],
+    )
+    .ok();
+    let document: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let image = engine.get("/images/m/json");
+    assert_eq!(document["containerimage.config.digest"], image["Id"]);
+    assert_eq!(document["containerimage.digest"], image["Descriptor"]["digest"]);
+    assert_ne!(document["containerimage.digest"], image["Id"]);
+    engine.finish();
+}

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use wharf_testkit::bulk::digest;
-use wharf_testkit::{TempEngine, TempRegistry, foreign};
+use wharf_testkit::{Output, TempEngine, TempRegistry, foreign};
 
 use super::{build, build_text, context, run, write};
 
@@ -200,7 +200,39 @@ fn images_that_not_everybody_may_have() {
     let text = format!("FROM {name}\nRUN echo built > /b\n");
     build_text(&engine, &text, &["-t", "x"]).ok();
     assert_eq!(run(&engine, "x", "cat /b"), "built\n");
+    // BuildKit asks its client, which reads what 'login' has written.
+    if let Some(program) = super::buildkit::buildx() {
+        engine.cli(&["rmi", "-f", &name]).ok();
+        let folder = context(&engine, &[("Dockerfile", &format!("FROM {name}\nRUN echo asked > /b\n"))]);
+        let home = engine.cli_command(&[]).get_envs().find(|(key, _)| *key == "HOME").unwrap().1.unwrap().to_owned();
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", home);
+        command.env("DOCKER_HOST", engine.host()).args(["build", "-t", "y", folder.to_str().unwrap()]);
+        Output::of(&mut command, b"").ok();
+        assert_eq!(run(&engine, "y", "cat /b"), "asked\n");
+    }
     // The classic API: credentials come in a header.
+    engine.cli(&["rmi", "-f", &name]).ok();
+    let auth = format!(r#"{{"{}":{{"username":"anna","password":"secret"}}}}"#, registry.address());
+    let encoded =
+        Command::new("sh").args(["-c", &format!("printf %s '{auth}' | base64 -w0 | tr +/ -_")]).output().unwrap();
+    let classic = tar_gz(&context(&engine, &[("Dockerfile", &text)]));
+    let post = |config: &str| {
+        let head = format!(
+            "POST /build?t=classic HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-tar\r\n{config}Content-Length: {}\r\n\r\n",
+            classic.len()
+        );
+        let mut stream = std::os::unix::net::UnixStream::connect(engine.socket()).unwrap();
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&classic)).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    assert!(!post("").contains("Successfully built"));
+    let config = format!("X-Registry-Config: {}\r\n", String::from_utf8_lossy(&encoded.stdout));
+    let answer = post(&config);
+    assert!(answer.contains("Successfully built"), "{answer}");
+    // Nobody may have it any more.
     engine.cli(&["rmi", "-f", &name]).ok();
     engine.cli(&["logout", registry.address()]).ok();
     let refused = build_text(&engine, &text, &[]).exits(1);

@@ -1,0 +1,5 @@
+# escape=`
+# expect /p: a\b
+FROM busybox:test
+RUN echo 'a\b' `
+    > /p

@@ -1,0 +1,3 @@
+# expect /n: lo
+FROM busybox:test
+RUN --network=none ls /sys/class/net > /n

@@ -1,0 +1,4 @@
+# expect /hello: hello
+FROM busybox:test
+RUN echo hello > /hello
+CMD ["cat", "/hello"]

@@ -1,0 +1,9 @@
+FROM debian:bookworm-slim as Old
+MAINTAINER nobody
+ENV key value
+RUN cd /tmp
+WORKDIR relative
+CMD echo $key
+FROM Old
+CMD ["true"]
+CMD ["false"]

@@ -1,0 +1,3 @@
+FROM debian:bookworm-slim
+COPY --parents src/./lib/*.c src/./include /build/
+COPY --exclude=*.md --exclude=test . /app

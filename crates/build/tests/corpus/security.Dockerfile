@@ -1,0 +1,3 @@
+FROM debian:bookworm-slim
+RUN --security=sandbox id
+RUN --security=insecure --network=host mount -t tmpfs none /mnt
