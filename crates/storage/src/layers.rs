@@ -168,11 +168,15 @@ impl LayerStore {
     }
 
     /// The folders for overlay of a stack of layers, given base first, returned topmost first. A layer that hides all
-    /// below it ends the list.
+    /// below it ends the list. Of a layer that comes twice the upper one counts, which hides all of the lower one;
+    /// overlay takes no folder twice.
     pub fn stack(&self, diff_ids: &[Digest]) -> Vec<PathBuf> {
         let mut paths = Vec::with_capacity(diff_ids.len());
         for diff_id in diff_ids.iter().rev() {
-            paths.push(self.path(diff_id));
+            let path = self.path(diff_id);
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
             if self.info(diff_id).is_ok_and(|info| info.opaque_root) {
                 break;
             }
