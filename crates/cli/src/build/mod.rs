@@ -62,8 +62,10 @@ pub async fn run(app: &App, flags: BuildFlags) -> Outcome {
         output.place(client, &id, &spec.tags).await?;
     }
     if outputs.iter().any(|output| !output.keeps_image()) && spec.tags.is_empty() {
-        // It was only asked for as files; what it is made of stays in the cache.
-        drop(client.image_remove(&id, false, false).await);
+        // It was only asked for as files; what it is made of stays in the cache. The same image may have a name from before.
+        if client.image_inspect(&id).await.is_ok_and(|image| image.repo_tags.is_empty()) {
+            drop(client.image_remove(&id, false, false).await);
+        }
     }
     Ok(0)
 }

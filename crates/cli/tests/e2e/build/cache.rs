@@ -125,28 +125,3 @@ fn only_what_changed_is_sent() {
     assert!(!out.join("large").exists() && out.join("small").exists());
     engine.finish();
 }
-
-#[test]
-fn an_engine_that_ends_clears_its_steps_away() {
-    let mut engine = TempEngine::start();
-    let folder = context(&engine, &[("Dockerfile", "FROM busybox:test\nRUN echo begun; sleep 1000\n")]);
-    let mut command = engine.cli_command(&["build", "--progress=plain", folder.to_str().unwrap()]);
-    let mut client = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let said = std::io::BufReader::new(client.stderr.take().unwrap());
-    let begun = std::io::BufRead::lines(said).map_while(Result::ok).find(|line| line.ends_with(" begun"));
-    assert!(begun.is_some(), "the step runs");
-    let id = engine.id().to_owned();
-    assert_eq!(bridges_of(&id), 1);
-    engine.stop();
-    assert!(!client.wait().unwrap().success());
-    assert_eq!(bridges_of(&id), 0, "the bridge went with the engine");
-    assert_no_steps(&engine);
-    engine.restart();
-    engine.finish();
-}
-
-/// How many bridges carry the name of an engine.
-fn bridges_of(id: &str) -> usize {
-    let links = std::fs::read_dir("/sys/class/net").unwrap().flatten();
-    links.filter(|link| link.file_name().to_string_lossy().starts_with(&format!("wh{}", &id[..4]))).count()
-}
