@@ -1,6 +1,8 @@
 //! Dockerfiles as people write them: all are read, planned for two platforms and checked. Those that need nothing but
 //! busybox are built by the end-to-end tests.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
