@@ -1,5 +1,6 @@
 //! The engine: flags, listeners, the end.
 
+mod containers;
 mod dockerd;
 mod flags;
 mod network;

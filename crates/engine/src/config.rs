@@ -3,9 +3,11 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use wharf_api::container::Ulimit;
 use wharf_network::Subnet;
 use wharf_network::ipam::{AddressPool, Allocator};
 use wharf_registry::client::Settings;
+use wharf_runtime::spec::IdMapping;
 use wharf_types::{Error, Result};
 
 use crate::network::Pool;
@@ -35,6 +37,37 @@ pub struct Config {
     pub give_up_blobs: bool,
     /// What networks are like unless they say otherwise.
     pub network: NetworkDefaults,
+    /// What containers are like unless they say otherwise.
+    pub containers: ContainerDefaults,
+}
+
+/// What containers are like unless they say otherwise.
+#[derive(Debug, Clone, Default)]
+pub struct ContainerDefaults {
+    /// Limits per process.
+    pub ulimits: Vec<Ulimit>,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: Option<i64>,
+    /// `private` or `shareable`.
+    pub ipc_mode: Option<String>,
+    /// `private` or `host`.
+    pub cgroupns_mode: Option<String>,
+    /// Whether a small init is the first process.
+    pub init: bool,
+    /// The host's users behind those of containers; `None` is the same ones. See [`crate::remap_users`].
+    pub users: Option<IdMapping>,
+    /// Folders with descriptions of CDI devices, the later ones first; /etc/cdi and /var/run/cdi where empty.
+    pub cdi_folders: Vec<PathBuf>,
+}
+
+impl ContainerDefaults {
+    /// The folders in which CDI devices are looked for.
+    pub(crate) fn cdi_folders(&self) -> Vec<PathBuf> {
+        match &self.cdi_folders[..] {
+            [] => crate::container::CDI_FOLDERS.iter().map(PathBuf::from).collect(),
+            own => own.to_vec(),
+        }
+    }
 }
 
 /// What networks are like unless they say otherwise. All but the pools is about the default network alone.
@@ -97,6 +130,7 @@ impl Config {
             uploads: DEFAULT_UPLOADS,
             give_up_blobs: false,
             network: NetworkDefaults::default(),
+            containers: ContainerDefaults::default(),
         }
     }
 

@@ -18,13 +18,16 @@ mod services;
 mod store;
 pub mod system;
 mod time;
+mod users;
 pub mod volume;
 
 pub use config::{
-    Config, DEFAULT_DOWNLOADS, DEFAULT_ROOT, DEFAULT_RUN, DEFAULT_SOCKET, DEFAULT_UPLOADS, NetworkDefaults,
+    Config, ContainerDefaults, DEFAULT_DOWNLOADS, DEFAULT_ROOT, DEFAULT_RUN, DEFAULT_SOCKET, DEFAULT_UPLOADS,
+    NetworkDefaults,
 };
 pub use engine::Engine;
 pub use event::Events;
+pub use users::remap as remap_users;
 pub use wharf_network::Subnet;
 pub use wharf_network::ipam::AddressPool;
 

@@ -102,9 +102,23 @@ impl Engine {
             swarm: Swarm { local_node_state: "inactive".into(), ..Swarm::default() },
             live_restore_enabled: true,
             init_binary: "wharf".into(),
-            security_options: vec!["name=seccomp,profile=builtin".into(), "name=cgroupns".into()],
+            security_options: self.security_options(),
             ..Info::default()
         }
+    }
+}
+
+impl Engine {
+    fn security_options(&self) -> Vec<String> {
+        let remapped = self.config().containers.users.is_some();
+        let all = [
+            ("name=apparmor", wharf_runtime::has_apparmor()),
+            ("name=seccomp,profile=builtin", true),
+            ("name=selinux", wharf_runtime::has_selinux()),
+            ("name=userns", remapped),
+            ("name=cgroupns", true),
+        ];
+        all.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()).collect()
     }
 }
 

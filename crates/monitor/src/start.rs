@@ -1,11 +1,12 @@
 //! Makes a container from its description: network, cgroup, streams, process. A failure leaves nothing.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use jiff::Timestamp;
+use wharf_network::plan::SandboxPlan;
 use wharf_network::{Blank, Sandbox};
 use wharf_runtime::cgroup::Group;
-use wharf_runtime::spec::Namespace;
+use wharf_runtime::spec::{Namespace, UserNamespace};
 use wharf_runtime::{Init, Starting, Stdio};
 use wharf_types::{Error, Result, ResultExt};
 
@@ -56,6 +57,14 @@ pub(crate) fn start(
     let log = Log::open(poll, &spec.log, spec.log_stdin).map_err(|error| {
         error.with_hint("make sure that the log file's folder exists and has space, or choose another log driver")
     })?;
+    // Its namespaces belong to the user namespace, so that must come first; held until they are made.
+    let users = own_users(&mut spec)?;
+    let blank = match &users {
+        Some(users) if matches!(spec.sandbox, SandboxPlan::Own { .. }) => {
+            Some(Blank::of(wharf_runtime::make_network_namespace(users)?)?)
+        }
+        _ => blank,
+    };
     let sandbox = Sandbox::create_in(spec.sandbox.clone(), blank)?;
     // The child is cloned inside the sandbox and must not make a network namespace of its own.
     spec.container.namespaces.network = Namespace::Host;
@@ -72,6 +81,15 @@ pub(crate) fn start(
     let own_pids = spec.container.namespaces.pid == Namespace::New;
     let health = spec.health;
     Ok(Running { session, sandbox, cgroup, mounts, started_at: now(), own_pids, names, relays, health })
+}
+
+/// Makes the container's user namespace, if it is to have a new one, and names it in the specification by descriptor.
+fn own_users(spec: &mut MonitorSpec) -> Result<Option<OwnedFd>> {
+    let Some(UserNamespace::New(mapping)) = &spec.container.namespaces.user else { return Ok(None) };
+    let users = wharf_runtime::make_user_namespace(mapping)?;
+    let path = format!("/proc/self/fd/{}", users.as_raw_fd());
+    spec.container.namespaces.user = Some(UserNamespace::Path(path.into()));
+    Ok(Some(users))
 }
 
 /// The present time, RFC 3339 with nanoseconds.

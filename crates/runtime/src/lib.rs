@@ -36,7 +36,7 @@ mod stdio;
 
 pub use child::Child;
 pub use container::{Init, Pauses, Starting, open_gate};
-pub use inside::{has_apparmor, has_selinux};
+pub use inside::{has_apparmor, has_selinux, ids_of};
 pub use ready::{make_network_namespace, make_user_namespace};
 pub use stdio::Stdio;
 

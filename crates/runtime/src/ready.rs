@@ -8,7 +8,7 @@ use wharf_types::{Error, Result, ResultExt};
 
 use crate::Child;
 use crate::birth::open_namespace;
-use crate::inside::{Detached, copy_root, copy_source};
+use crate::inside::{Detached, copy_part, copy_root, copy_source};
 use crate::spec::{ContainerSpec, IdMapping, IdRange, MountSource, UserNamespace};
 
 /// Everything that was made ready.
@@ -36,11 +36,14 @@ pub(crate) fn prepare(spec: &ContainerSpec) -> Result<Ready> {
         return Ok(Ready::default());
     }
     let binds = spec.mounts.iter().map(|mount| {
-        let MountSource::Bind { path, recursive } = &mount.source else { return Ok(None) };
         if user.is_none() && mount.owners.is_none() {
             return Ok(None);
         }
-        let mut bind = copy_source(path, *recursive, mount)?;
+        let (path, mut bind) = match &mount.source {
+            MountSource::Bind { path, recursive } => (path, copy_source(path, *recursive, mount)?),
+            MountSource::Within { path, subpath } => (path, copy_part(path, subpath, mount)?),
+            _ => return Ok(None),
+        };
         if let Some(owners) = &mount.owners {
             let own = owners.mapping.as_ref().map(make_user_namespace).transpose()?;
             let Some(target) = own.as_ref().or(user.as_ref()) else {

@@ -179,6 +179,15 @@ impl IdMapping {
             |ranges: &[IdRange]| ranges.iter().find(|range| range.inside == 0 && range.size > 0).map(|r| r.outside);
         of(&self.uids).zip(of(&self.gids))
     }
+
+    /// The host's ids of a user and a group inside; those without one stay as they are, which is nobody's.
+    pub fn outside(&self, (uid, gid): (u32, u32)) -> (u32, u32) {
+        let of = |ranges: &[IdRange], id: u32| {
+            let range = ranges.iter().find(|range| id >= range.inside && id - range.inside < range.size);
+            range.map_or(id, |range| range.outside + (id - range.inside))
+        };
+        (of(&self.uids, uid), of(&self.gids, gid))
+    }
 }
 
 /// What a [`Mount`] shows.

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use http::{HeaderName, HeaderValue, StatusCode};
 use wharf_api::container::PathStat;
 use wharf_api::system::header::PATH_STAT;
+use wharf_engine::container::PutOptions;
 use wharf_types::{Error, Result};
 
 use crate::request::Call;
@@ -25,7 +26,8 @@ pub(crate) async fn get(server: &Server, id: &str, call: &Call) -> Result<Answer
 
 pub(crate) async fn put(server: &Server, id: &str, call: Call) -> Result<Answer> {
     let path = path(&call)?.to_owned();
-    server.engine.containers().archive_put(id, &path, call.into_reader()).await?;
+    let options = PutOptions { replace: !call.query.flag("noOverwriteDirNonDir"), own: call.query.flag("copyUIDGID") };
+    server.engine.containers().archive_put(id, &path, options, call.into_reader()).await?;
     Ok(response::empty(StatusCode::OK))
 }
 

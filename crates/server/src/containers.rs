@@ -9,7 +9,7 @@ use wharf_types::{Error, Platform, Result};
 use crate::request::Call;
 use crate::response::{self, Answer, created, no_content, ok};
 use crate::route::{not_yet, page_not_found};
-use crate::{Server, archive, downgrade, execs, logs, stats, streams, transfer};
+use crate::{Server, archive, downgrade, execs, logs, stats, streams, transfer, upgrade};
 
 pub(crate) async fn route(server: &Server, method: &Method, parts: &[&str], call: Call) -> Result<Answer> {
     match (method, parts) {
@@ -65,7 +65,9 @@ async fn change(server: &Server, id: &str, action: &str, call: Call) -> Result<A
             return Ok(response::empty(http::StatusCode::OK));
         }
         "update" => {
-            let request: UpdateRequest = call.json().await?;
+            let version = call.version;
+            let mut request: UpdateRequest = call.json().await?;
+            upgrade::update(&mut request, version);
             return ok(&containers.update(id, request).await?);
         }
         "wait" => return wait(server, id, &call).await,
@@ -102,6 +104,8 @@ async fn create(server: &Server, call: Call) -> Result<Answer> {
     let request: Option<CreateRequest> = call.optional_json().await?;
     let request = request.ok_or_else(|| Error::invalid("config cannot be empty in order to create a container"))?;
     check_networks(&request, version)?;
+    let mut request = request;
+    upgrade::create(&mut request, version)?;
     created(&server.engine.containers().create(options, request).await?)
 }
 

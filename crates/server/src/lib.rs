@@ -29,6 +29,7 @@ mod streams;
 mod system;
 mod times;
 mod transfer;
+mod upgrade;
 mod upkeep;
 mod volumes;
 mod websocket;

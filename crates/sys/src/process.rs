@@ -216,6 +216,21 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, signal) }.into()).map(drop)
 }
 
+/// Has the calling thread make files as this user and group (setfsuid(2)). It loses the capabilities that concern files from
+/// its effective set if the user is not 0.
+pub fn set_file_ids(uid: u32, gid: u32) -> io::Result<()> {
+    let set = |number, id: u32| {
+        // SAFETY: setfsuid and setfsgid take an integer and concern the calling thread only.
+        let _before = unsafe { libc::syscall(number, id) };
+        // They report no failure: asking for an id that is none tells the present one.
+        // SAFETY: as above.
+        let now = unsafe { libc::syscall(number, u32::MAX) };
+        if now == i64::from(id) { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    };
+    set(libc::SYS_setfsgid, gid)?;
+    set(libc::SYS_setfsuid, uid)
+}
+
 /// Sets a resource limit of the calling process by the kernel's resource number (setrlimit(2)).
 pub fn set_resource_limit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };

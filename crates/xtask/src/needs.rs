@@ -41,6 +41,9 @@ pub const FOR_TESTS: &[Program] = &[
     program("python3", "python3", "docker-py as a client"),
     program("git", "git", "repositories as contexts of builds"),
     program("ssh-agent", "openssh-client", "an agent for builds"),
+    program("pg_lsclusters", "postgresql", "a database that is killed"),
+    program("redis-server", "redis-server", "a cache that is killed"),
+    program("tmux", "tmux", "a terminal with somebody at it"),
 ];
 
 /// What the virtual machine uses.

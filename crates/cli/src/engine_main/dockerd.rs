@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use super::containers::ContainerFlags;
 use super::flags::{Settings, subnet};
 use super::network::NetworkFlags;
 use super::registries::Registries;
@@ -53,6 +54,8 @@ struct Flags {
     registries: Registries,
     #[command(flatten)]
     network: NetworkFlags,
+    #[command(flatten)]
+    containers: ContainerFlags,
     /// Print the version and quit
     #[arg(short, long, action = clap::ArgAction::Version)]
     version: Option<bool>,
@@ -79,6 +82,7 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Err
         registries: flags.registries,
         give_up_blobs: false,
         network: flags.network.defaults(),
+        containers: flags.containers,
         log_level: if flags.debug { "debug".into() } else { flags.log_level },
         pidfile: Some(flags.pidfile),
         detached: false,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Command, FromArgMatches, Parser};
 
+use super::containers::ContainerFlags;
 use super::network::NetworkFlags;
 use super::registries::Registries;
 use wharf_engine::NetworkDefaults;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub give_up_blobs: bool,
     /// What networks are like.
     pub network: NetworkDefaults,
+    /// What containers are like.
+    pub containers: ContainerFlags,
     /// Which messages are logged.
     pub log_level: String,
     /// File that takes the process id.
@@ -66,6 +69,8 @@ struct Flags {
     give_up_blobs: bool,
     #[command(flatten)]
     network: NetworkFlags,
+    #[command(flatten)]
+    containers: ContainerFlags,
     /// Which messages are logged: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -105,6 +110,7 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Err
         registries: flags.registries,
         give_up_blobs: flags.give_up_blobs,
         network: flags.network.defaults(),
+        containers: flags.containers,
         log_level: flags.log_level,
         pidfile: flags.pidfile,
         detached: flags.detached,

@@ -42,7 +42,7 @@ async fn serve(settings: Settings) -> Result<()> {
     let listeners = listeners(&settings.hosts)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let engine = Engine::open(config(&settings)).await?;
+    let engine = Engine::open(config(&settings)?).await?;
     let _pidfile = settings.pidfile.as_deref().map(PidFile::write).transpose()?;
     tracing::info!(id = engine.id(), root = %settings.root.display(), "the engine runs");
     let shutdown = async move {
@@ -57,8 +57,8 @@ async fn serve(settings: Settings) -> Result<()> {
     Ok(())
 }
 
-fn config(settings: &Settings) -> Config {
-    Config {
+fn config(settings: &Settings) -> Result<Config> {
+    Ok(Config {
         cgroup_parent: settings.cgroup_parent.clone(),
         bridge: settings.bridge.clone(),
         bridge_address: settings.bridge_address,
@@ -68,8 +68,9 @@ fn config(settings: &Settings) -> Config {
         uploads: settings.registries.max_concurrent_uploads,
         give_up_blobs: settings.give_up_blobs,
         network: settings.network.clone(),
+        containers: settings.containers.defaults()?,
         ..Config::new(&settings.root, &settings.run)
-    }
+    })
 }
 
 fn listeners(hosts: &[String]) -> Result<Vec<Listener>> {

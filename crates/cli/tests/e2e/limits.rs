@@ -3,7 +3,7 @@
 use wharf_testkit::TempEngine;
 
 /// What is in a limit's file: v1's controller and name, v2's name.
-fn read(engine: &TempEngine, container: &str, v1: (&str, &str), v2: &str) -> String {
+pub fn read(engine: &TempEngine, container: &str, v1: (&str, &str), v2: &str) -> String {
     let file = file(engine, container, v1, v2);
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().to_owned()
 }

@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the place and the reason")]
 
 mod against_dockerd;
+mod archive_put;
 mod archives;
 mod attach;
 mod bad_input;
+mod breakouts;
 mod build;
 mod crash;
 mod dns;
@@ -17,6 +19,7 @@ mod exec;
 mod exit_codes;
 mod firewall;
 mod health;
+mod host_config;
 mod isolation;
 mod limits;
 mod logs;
@@ -40,4 +43,6 @@ mod smoke;
 mod stdio;
 mod stop;
 mod storage;
+mod users;
 mod volumes;
+mod workloads;

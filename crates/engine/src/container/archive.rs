@@ -10,12 +10,16 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, open, readlinkat, statat};
 use wharf_api::container::{Change, PathStat};
+use wharf_runtime::spec::IdMapping;
 use wharf_storage::tar::{self, Limits};
 use wharf_sys::path::open_in_root;
 use wharf_types::{Error, Result, ResultExt};
 
 use super::Containers;
 use super::snapshot::Snapshot;
+
+/// More than any real passwd file, in bytes.
+const LARGEST_FILE: u64 = 16 << 20;
 
 /// A path in a container, taken apart: the folder, opened, and the name in it.
 struct Place {
@@ -56,12 +60,19 @@ impl Containers {
     ///
     /// # Errors
     /// `NotFound` without such a path, `InvalidParameter` when it is no folder, `Forbidden` on a read-only root.
-    pub async fn archive_put(&self, name: &str, path: &str, stream: impl Read + Send + 'static) -> Result<()> {
+    pub async fn archive_put(
+        &self,
+        name: &str,
+        path: &str,
+        options: PutOptions,
+        stream: impl Read + Send + 'static,
+    ) -> Result<()> {
         let (this, snapshot, path) = (self.clone(), self.find(name)?, path.to_owned());
         if snapshot.record.host_config.readonly_rootfs {
             return Err(Error::forbidden("container rootfs is marked read-only"));
         }
-        crate::blocking(move || {
+        let users = this.live_users(&snapshot);
+        let put = move || {
             let root = this.open_root(&snapshot, true)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let folder =
@@ -71,9 +82,29 @@ impl Containers {
                     }
                     _ => missing(&snapshot, &path, error),
                 })?;
-            tar::extract(wharf_storage::decompress(stream)?.1, folder.as_fd(), &Limits::default())
+            let owner = if options.own { user_of(&root, &snapshot.record.config.user)? } else { None };
+            let owners = |theirs| {
+                let inside = owner.unwrap_or(theirs);
+                users.as_ref().map_or(inside, |users| users.outside(inside))
+            };
+            if let Some(root) = users.as_ref().map(|users| users.outside((0, 0))) {
+                become_owner(root)?;
+            }
+            let stream = wharf_storage::decompress(stream)?.1;
+            tar::extract_with(stream, folder.as_fd(), &Limits::default(), options.replace, &owners)
+        };
+        crate::blocking(move || {
+            // What it becomes for the files' sake must not stay with a thread that others use.
+            std::thread::scope(|scope| scope.spawn(put).join())
+                .unwrap_or_else(|_| Err(Error::system("unpacking the archive failed")))
         })
         .await
+    }
+
+    /// The users of a container that runs with others than the host's.
+    fn live_users(&self, snapshot: &Snapshot) -> Option<IdMapping> {
+        let remapped = snapshot.state.running().is_some() && snapshot.record.host_config.userns_mode != "host";
+        self.services.config.containers.users.clone().filter(|_| remapped)
     }
 
     /// What the container changed of its image.
@@ -95,6 +126,39 @@ impl Containers {
         let files = self.services.images.snapshots().get(&snapshot.record.id);
         wharf_storage::overlay::mount_container(&snapshot.record.layers, &files, writable)
     }
+}
+
+/// How an archive is unpacked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PutOptions {
+    /// A folder gives way to a file, and a file to a folder.
+    pub replace: bool,
+    /// All belongs to the container's own user afterwards, if it has one.
+    pub own: bool,
+}
+
+/// From now on this thread makes files as this user, who is root in a container, with all that root may do.
+fn become_owner((uid, gid): (u32, u32)) -> Result<()> {
+    let before = wharf_sys::capability::get().context("cannot read the capabilities")?;
+    wharf_sys::process::set_file_ids(uid, gid).context("cannot become the container's root")?;
+    wharf_sys::capability::set(before).context("cannot keep the capabilities")
+}
+
+/// User and group that a container's processes run as, by its own files; `None` where none is named.
+fn user_of(root: &OwnedFd, user: &str) -> Result<Option<(u32, u32)>> {
+    if user.is_empty() {
+        return Ok(None);
+    }
+    let text = |path: &str| {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = open_in_root(root, path, flags, Mode::empty()).ok().map(std::fs::File::from);
+        let file = file.filter(|file| file.metadata().is_ok_and(|status| status.is_file()));
+        let mut bytes = Vec::new();
+        // A file that cannot be read names nobody.
+        let _partly = file.map(|file| file.take(LARGEST_FILE).read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    wharf_runtime::ids_of(user, &text("/etc/passwd"), &text("/etc/group")).map(Some)
 }
 
 /// Opens the folder of `path` and looks at its last name without following it. `/`, and paths that end in `/` or `.`,

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use wharf_api::List;
 use wharf_api::container::{
     CreateRequest, CreateResponse, HostConfig, MountType, Resources, RestartPolicyName, UpdateRequest,
 };
+use wharf_api::{List, Map};
 use wharf_image::Image;
 use wharf_runtime::paths;
 use wharf_storage::Lease;
@@ -16,7 +16,8 @@ use super::record::Record;
 use super::security::Security;
 use super::snapshot::Snapshot;
 use super::state::State;
-use super::{Containers, copy_up, health, limits, logging, merge, mounts, networking, rows, signal, spec};
+use super::{Containers, copy_up, health, host, logging, merge, mounts, networking, rows, signal};
+use crate::config::ContainerDefaults;
 use crate::names;
 use crate::services::Services;
 use crate::store::Durability;
@@ -43,14 +44,14 @@ impl Containers {
             Some(name) => check_name(&name)?,
             None => names::generate(|name| self.directory.has_name(name)),
         };
-        let record = prepare(&self.services, &self.directory, id, name.clone(), request, &image)?;
+        let (record, warnings) = prepare(&self.services, &self.directory, id, name.clone(), request, &image)?;
         self.directory.hold_name(&name, id)?;
         let made = self.make(record, lease).await;
         if made.is_err() {
             self.directory.free_name(&name);
         }
         made?;
-        Ok(CreateResponse { id: id.to_string(), warnings: Vec::new() })
+        Ok(CreateResponse { id: id.to_string(), warnings })
     }
 
     fn image_for(&self, request: &CreateRequest, platform: Option<&Platform>) -> Result<(Arc<Image>, Lease)> {
@@ -135,7 +136,7 @@ fn prepare(
     name: String,
     request: CreateRequest,
     image: &Image,
-) -> Result<Record> {
+) -> Result<(Record, Vec<String>)> {
     let mut config = merge::merge(request.config, image.config())?;
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         let path = &config.working_dir;
@@ -148,9 +149,10 @@ fn prepare(
     }
     health::check(&config)?;
     let mut host_config = request.host_config.unwrap_or_default();
-    check_host(&host_config)?;
+    let defaults = &services.config.containers;
+    let warnings = host::adapt(&mut host_config, defaults)?;
     resolve_references(services, directory, &mut host_config)?;
-    fill_in(&mut host_config)?;
+    fill_in(&mut host_config, defaults)?;
     if host_config.network_mode == "host" && config.hostname.is_empty() {
         config.hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     }
@@ -172,7 +174,7 @@ fn prepare(
     })?;
     record.port_requests()?;
     logging::check(&record)?;
-    Ok(record)
+    Ok((record, warnings))
 }
 
 /// Docker's rule for names, with its sentence.
@@ -184,62 +186,17 @@ pub fn check_name(name: &str) -> Result<String> {
     Err(Error::invalid(format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")))
 }
 
-fn check_host(host: &HostConfig) -> Result<()> {
-    limits::resources(&host.resources)?;
-    limits::device_rules(&host.resources)?;
-    spec::capabilities_of(host)?;
-    Security::of(host)?;
-    let policy = &host.restart_policy;
-    if host.auto_remove && !matches!(policy.name, RestartPolicyName::Unset | RestartPolicyName::No) {
-        return Err(Error::invalid("can't create 'AutoRemove' container with restart policy"));
-    }
-    if policy.maximum_retry_count < 0 {
-        return Err(Error::invalid("invalid restart policy: maximum retry count cannot be negative"));
-    }
-    if policy.maximum_retry_count > 0 && policy.name != RestartPolicyName::OnFailure {
-        return Err(Error::invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'"));
-    }
-    if host.shm_size < 0 {
-        return Err(Error::invalid("SHM size can not be less than 0"));
-    }
-    check_modes(host)?;
-    match host.userns_mode.as_str() {
-        "" | "host" => {}
-        other => return Err(Error::invalid(format!("invalid user namespace mode: {other}"))),
-    }
-    match host.runtime.as_str() {
-        "" | "wharf" | "runc" | "io.containerd.runc.v2" => Ok(()),
-        other => Err(Error::invalid(format!("unknown or invalid runtime name: {other}"))),
-    }
-}
-
-/// A mode that nobody knows must not end as the default.
-fn check_modes(host: &HostConfig) -> Result<()> {
-    let joins = |mode: &str| mode.strip_prefix("container:").is_some_and(|name| !name.is_empty());
-    for (what, mode, known) in [
-        ("IPC", &host.ipc_mode, &["", "none", "host", "private", "shareable"][..]),
-        ("PID", &host.pid_mode, &["", "host"]),
-    ] {
-        if !known.contains(&mode.as_str()) && !joins(mode) {
-            return Err(Error::invalid(format!("invalid {what} mode: {mode}")));
-        }
-    }
-    for (what, mode, known) in [
-        ("UTS", &host.uts_mode, &["", "host"][..]),
-        ("cgroup namespace", &host.cgroupns_mode, &["", "host", "private"]),
-    ] {
-        if !known.contains(&mode.as_str()) {
-            return Err(Error::invalid(format!("invalid {what} mode: {mode}")));
-        }
-    }
-    Ok(())
-}
-
 /// Names of other containers become ids, and networks must exist: later renames must not change the meaning.
 fn resolve_references(services: &Services, directory: &Directory, host: &mut HostConfig) -> Result<()> {
     for mode in [&mut host.network_mode, &mut host.pid_mode, &mut host.ipc_mode] {
         if let Some(name) = mode.strip_prefix("container:") {
             *mode = format!("container:{}", directory.find(name).map_err(|error| as_invalid(&error))?.id);
+        }
+    }
+    for link in &host.links {
+        let name = link.split(':').next().unwrap_or_default();
+        if let Err(error) = directory.find(name) {
+            return Err(Error::invalid(format!("could not get container for {name}: {error}")));
         }
     }
     let published = !host.port_bindings.is_empty() || host.publish_all_ports;
@@ -266,28 +223,43 @@ fn as_invalid(error: &Error) -> Error {
 }
 
 /// The defaults that an inspect shows.
-pub(super) fn fill_in(host: &mut HostConfig) -> Result<()> {
+pub(super) fn fill_in(host: &mut HostConfig, defaults: &ContainerDefaults) -> Result<()> {
     let take = |own: &mut String, default: &str| {
         if own.is_empty() {
             default.clone_into(own);
         }
     };
     take(&mut host.log_config.driver, "json-file");
-    take(&mut host.ipc_mode, "private");
-    take(&mut host.cgroupns_mode, if host.privileged { "host" } else { "private" });
+    if host.log_config.config.is_null() {
+        host.log_config.config = Map::empty();
+    }
+    take(&mut host.ipc_mode, defaults.ipc_mode.as_deref().unwrap_or("private"));
+    let cgroupns = if host.privileged { "host" } else { defaults.cgroupns_mode.as_deref().unwrap_or("private") };
+    take(&mut host.cgroupns_mode, cgroupns);
     take(&mut host.runtime, "wharf");
     if host.shm_size == 0 {
-        host.shm_size = 64 << 20;
+        host.shm_size = defaults.shm_size.unwrap_or(64 << 20);
     }
-    let unmasked = Security::of(host)?.unmasked;
-    let list = |paths: &[&str]| -> List<String> {
-        if unmasked { List::empty() } else { paths.iter().map(|path| (*path).to_owned()).collect() }
-    };
-    if host.masked_paths.is_null() {
-        host.masked_paths = list(&paths::DEFAULT_MASKED_PATHS);
+    let limits = &mut host.resources;
+    if limits.memory > 0 && limits.memory_swap == 0 {
+        limits.memory_swap = limits.memory.saturating_mul(2);
     }
-    if host.readonly_paths.is_null() {
-        host.readonly_paths = list(&paths::DEFAULT_READONLY_PATHS);
+    if limits.oom_kill_disable.is_none() && host::Abilities::of_this_host().no_oom_kill {
+        limits.oom_kill_disable = Some(false);
+    }
+    limits.pids_limit = limits.pids_limit.filter(|limit| *limit > 0);
+    if host.security_opt.is_null() && (host.privileged || host.ipc_mode == "host" || host.pid_mode == "host") {
+        // Labels would keep it from the host's own, which it is to have.
+        host.security_opt = vec!["label=disable".to_owned()].into();
+    }
+    if !Security::of(host)?.unmasked {
+        let list = |paths: &[&str]| -> List<String> { paths.iter().map(|path| (*path).to_owned()).collect() };
+        if host.masked_paths.is_null() {
+            host.masked_paths = list(&paths::DEFAULT_MASKED_PATHS);
+        }
+        if host.readonly_paths.is_null() {
+            host.readonly_paths = list(&paths::DEFAULT_READONLY_PATHS);
+        }
     }
     Ok(())
 }
@@ -321,27 +293,6 @@ pub fn updated(record: &Record, request: &UpdateRequest) -> Record {
         oom_kill_disable,
         pids_limit
     );
+    own.pids_limit = own.pids_limit.filter(|limit| *limit > 0);
     record
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modes_that_nobody_knows_are_refused() {
-        let with = |ipc: &str, pid: &str, uts: &str| {
-            let (ipc_mode, pid_mode, uts_mode) = (ipc.into(), pid.into(), uts.into());
-            check_modes(&HostConfig { ipc_mode, pid_mode, uts_mode, ..HostConfig::default() })
-        };
-        for (ipc, pid, uts) in
-            [("", "", ""), ("host", "host", "host"), ("shareable", "container:a", ""), ("none", "", "")]
-        {
-            assert!(with(ipc, pid, uts).is_ok(), "{ipc} {pid} {uts}");
-        }
-        for (ipc, pid, uts) in [("bogus", "", ""), ("", "private", ""), ("", "", "container:a"), ("container:", "", "")]
-        {
-            assert!(with(ipc, pid, uts).is_err(), "{ipc} {pid} {uts}");
-        }
-    }
 }

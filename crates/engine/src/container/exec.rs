@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use wharf_api::container::Ulimit;
 use wharf_api::exec::{ExecConfig, ExecInspect, ExecStart, ProcessConfig};
 use wharf_monitor::protocol::Streams;
 use wharf_runtime::spec::Process;
@@ -156,7 +157,7 @@ impl Containers {
         let entry = self.directory.find(&exec.container.to_string())?;
         self.check_running(&entry)?;
         let record = entry.now().record;
-        let mut process = process(&record, &exec.config)?;
+        let mut process = process(&record, &exec.config, &self.services.config.containers.ulimits)?;
         process.tty_size = start.console_size.or(exec.config.console_size).map(|[rows, columns]| (rows, columns));
         let tty = exec.config.tty;
         let options = AttachOptions {
@@ -295,7 +296,7 @@ impl ExecTicket {
 }
 
 /// The exec's process: the container's environment and security, with what the exec changes.
-fn process(record: &Record, config: &ExecConfig) -> Result<Process> {
+fn process(record: &Record, config: &ExecConfig, ulimits: &[Ulimit]) -> Result<Process> {
     let mut host = record.host_config.clone();
     host.privileged |= config.privileged;
     let security = Security::of(&host)?;
@@ -315,7 +316,7 @@ fn process(record: &Record, config: &ExecConfig) -> Result<Process> {
         seccomp: security.seccomp.precompiled(&capabilities)?,
         capabilities,
         no_new_privileges: security.no_new_privileges,
-        rlimits: super::limits::rlimits(&host.resources),
+        rlimits: super::limits::rlimits(&host.resources, ulimits),
         apparmor_profile: security.apparmor,
         selinux_label: security.selinux,
         ..Process::default()
@@ -324,7 +325,7 @@ fn process(record: &Record, config: &ExecConfig) -> Result<Process> {
 
 /// The process of a health check: as an exec of the container's own user would be.
 pub fn health_process(record: &Record, argv: Vec<String>) -> Result<Process> {
-    process(record, &ExecConfig { cmd: argv.into(), ..ExecConfig::default() })
+    process(record, &ExecConfig { cmd: argv.into(), ..ExecConfig::default() }, &[])
 }
 
 fn split(cmd: &[String]) -> (String, Vec<String>) {

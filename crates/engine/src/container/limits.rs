@@ -4,27 +4,23 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use wharf_api::container::{DeviceMapping, Resources as Wanted, ThrottleDevice};
+use wharf_api::container::{DeviceMapping, Resources as Wanted, ThrottleDevice, Ulimit, WeightDevice};
 use wharf_runtime::spec::{Device, DeviceRule, Resources};
 use wharf_types::{Error, Result, ResultExt};
 
-/// The least memory that a container may be limited to: less than that no program starts (Docker's rule).
-const LEAST_MEMORY: i64 = 6 << 20;
 /// CPU period in microseconds when `--cpus` is given.
 const PERIOD: u64 = 100_000;
 
 /// Limits of the cgroup.
 ///
 /// # Errors
-/// `InvalidParameter`, in Docker's words, for limits that contradict each other or the host.
+/// `System` for a device that is not there.
 pub fn resources(wanted: &Wanted) -> Result<Resources> {
-    check_memory(wanted)?;
-    check_cpu(wanted)?;
     let positive = |value: i64| Some(value).filter(|value| *value > 0);
     let unsigned = |value: i64| u64::try_from(value).ok().filter(|value| *value > 0);
     let (quota, period) = match unsigned(wanted.nano_cpus) {
         Some(nano) => (i64::try_from(nano / (1_000_000_000 / PERIOD)).ok(), Some(PERIOD)),
-        None => (positive(wanted.cpu_quota), unsigned(wanted.cpu_period)),
+        None => (Some(wanted.cpu_quota).filter(|quota| *quota != 0), unsigned(wanted.cpu_period)),
     };
     Ok(Resources {
         memory: positive(wanted.memory),
@@ -41,6 +37,7 @@ pub fn resources(wanted: &Wanted) -> Result<Resources> {
         cpuset_mems: Some(wanted.cpuset_mems.clone()).filter(|list| !list.is_empty()),
         pids: wanted.pids_limit.filter(|limit| *limit > 0),
         blkio_weight: Some(wanted.blkio_weight).filter(|weight| *weight > 0),
+        blkio_weight_device: weights(wanted)?,
         blkio_throttle: throttles(wanted)?,
         ..Resources::default()
     })
@@ -55,49 +52,15 @@ fn memory_swap(wanted: &Wanted) -> Option<i64> {
     }
 }
 
-fn check_memory(wanted: &Wanted) -> Result<()> {
-    let (memory, swap, soft) = (wanted.memory, wanted.memory_swap, wanted.memory_reservation);
-    let fail = |text: &str| Err(Error::invalid(text));
-    match () {
-        () if memory != 0 && memory < LEAST_MEMORY => fail("Minimum memory limit allowed is 6MB"),
-        () if memory > 0 && swap > 0 && swap < memory => {
-            fail("Minimum memoryswap limit should be larger than memory limit, see usage")
-        }
-        () if memory == 0 && swap > 0 => {
-            fail("You should always set the Memory limit when using Memoryswap limit, see usage")
-        }
-        () if soft != 0 && soft < LEAST_MEMORY => fail("Minimum memory reservation allowed is 6MB"),
-        () if memory > 0 && soft > memory => {
-            fail("Minimum memory limit can not be less than memory reservation limit, see usage")
-        }
-        () if wanted.memory_swappiness.is_some_and(|value| !(-1..=100).contains(&value)) => {
-            fail("Invalid value: memory swappiness must be an integer between 0 and 100")
-        }
-        () => Ok(()),
-    }
+fn weights(wanted: &Wanted) -> Result<Vec<(u64, u64, u16)>> {
+    let one = |device: &WeightDevice| numbers(&device.path).map(|(major, minor)| (major, minor, device.weight));
+    wanted.blkio_weight_device.iter().map(one).collect()
 }
 
-fn check_cpu(wanted: &Wanted) -> Result<()> {
-    let available = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    let fail = |text: String| Err(Error::invalid(text));
-    match () {
-        () if wanted.nano_cpus < 0 || wanted.nano_cpus as u64 > available * 1_000_000_000 => {
-            fail(format!("range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"))
-        }
-        () if wanted.nano_cpus > 0 && (wanted.cpu_period > 0 || wanted.cpu_quota > 0) => {
-            fail("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set".into())
-        }
-        () if wanted.cpu_period != 0 && !(1_000..=1_000_000).contains(&wanted.cpu_period) => {
-            fail("CPU cfs period cannot be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)".into())
-        }
-        () if wanted.cpu_quota > 0 && wanted.cpu_quota < 1_000 => {
-            fail("CPU cfs quota cannot be less than 1ms (i.e. 1000)".into())
-        }
-        () if wanted.blkio_weight != 0 && !(10..=1000).contains(&wanted.blkio_weight) => {
-            fail("Range of blkio weight is from 10 to 1000".into())
-        }
-        () => Ok(()),
-    }
+/// Major and minor number of a device of the host.
+fn numbers(path: &str) -> Result<(u64, u64)> {
+    let number = std::fs::metadata(path).with_context(|| format!("stat {path}"))?.rdev();
+    Ok((rustix::fs::major(number).into(), rustix::fs::minor(number).into()))
 }
 
 fn throttles(wanted: &Wanted) -> Result<Vec<(String, u64, u64, u64)>> {
@@ -110,31 +73,23 @@ fn throttles(wanted: &Wanted) -> Result<Vec<(String, u64, u64, u64)>> {
     let mut all = Vec::new();
     for (name, list) in lists {
         for device in list {
-            let number =
-                std::fs::metadata(&device.path).with_context(|| format!("no such device: {}", device.path))?.rdev();
-            all.push((
-                name.to_owned(),
-                rustix::fs::major(number).into(),
-                rustix::fs::minor(number).into(),
-                device.rate,
-            ));
+            let (major, minor) = numbers(&device.path)?;
+            all.push((name.to_owned(), major, minor, device.rate));
         }
     }
     Ok(all)
 }
 
-/// Limits per process.
-pub fn rlimits(wanted: &Wanted) -> BTreeMap<String, (u64, u64)> {
+/// Limits per process: those that are asked for, and the engine's defaults for all others.
+pub fn rlimits(wanted: &Wanted, defaults: &[Ulimit]) -> BTreeMap<String, (u64, u64)> {
     // -1 is the kernel's RLIM_INFINITY.
     let number = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
-    wanted.ulimits.iter().map(|limit| (limit.name.clone(), (number(limit.soft), number(limit.hard)))).collect()
+    let all = defaults.iter().chain(wanted.ulimits.iter());
+    all.map(|limit| (limit.name.clone(), (number(limit.soft), number(limit.hard)))).collect()
 }
 
 /// Devices of the host; a folder means all devices in it.
 pub fn devices(wanted: &Wanted) -> Result<Vec<Device>> {
-    if !wanted.device_requests.is_empty() {
-        return Err(Error::not_implemented("device requests (--gpus) are not there yet").with_hint("name the devices"));
-    }
     let mut all = Vec::new();
     for mapping in &wanted.devices {
         collect_devices(Path::new(&mapping.path_on_host), &mapping.path_in_container, mapping, &mut all)?;
@@ -142,7 +97,8 @@ pub fn devices(wanted: &Wanted) -> Result<Vec<Device>> {
     Ok(all)
 }
 
-fn collect_devices(host: &Path, inside: &str, mapping: &DeviceMapping, all: &mut Vec<Device>) -> Result<()> {
+/// A device of the host, or those in a folder of it.
+pub fn collect_devices(host: &Path, inside: &str, mapping: &DeviceMapping, all: &mut Vec<Device>) -> Result<()> {
     let about = || format!("error gathering device information while adding custom device {:?}", host.display());
     let data = std::fs::metadata(host).with_context(about)?;
     let kind = data.file_type();
@@ -227,13 +183,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_that_contradict_each_other_are_refused() {
+    fn swap_is_twice_the_memory_unless_said_otherwise() {
         let with = |memory, memory_swap| Wanted { memory, memory_swap, ..Wanted::default() };
-        assert!(resources(&with(1 << 20, 0)).is_err());
-        assert!(resources(&with(64 << 20, 32 << 20)).is_err());
-        assert!(resources(&with(0, 64 << 20)).is_err());
         assert_eq!(resources(&with(64 << 20, 0)).unwrap().memory_swap, Some(128 << 20));
         assert_eq!(resources(&with(64 << 20, -1)).unwrap().memory_swap, Some(-1));
+    }
+
+    #[test]
+    fn own_ulimits_win_over_the_engines() {
+        let limit = |soft| Ulimit { name: "nofile".into(), soft, hard: 100 };
+        let wanted = Wanted { ulimits: vec![limit(10)].into(), ..Wanted::default() };
+        let nproc = Ulimit { name: "nproc".into(), soft: -1, hard: -1 };
+        let all = rlimits(&wanted, &[limit(20), nproc]);
+        assert_eq!((all["nofile"], all["nproc"]), ((10, 100), (u64::MAX, u64::MAX)));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod archive;
 mod attach;
+mod cdi;
 mod commit;
 mod copy_up;
 mod create;
@@ -13,6 +14,7 @@ mod directory;
 mod exec;
 mod files;
 mod health;
+mod host;
 mod launch;
 mod limits;
 mod logging;
@@ -55,7 +57,9 @@ use crate::services::Services;
 use exec::Execs;
 use owner::Owner;
 
+pub use archive::PutOptions;
 pub use attach::{AttachOptions, Connection, Ticket};
+pub(crate) use cdi::FOLDERS as CDI_FOLDERS;
 pub use create::CreateOptions;
 pub use exec::ExecTicket;
 pub use logs::{LogOptions, LogRecord, LogStream};
@@ -249,9 +253,10 @@ impl Containers {
     }
 
     /// Changes limits and the restart policy.
-    pub async fn update(&self, name: &str, request: UpdateRequest) -> Result<UpdateResponse> {
+    pub async fn update(&self, name: &str, mut request: UpdateRequest) -> Result<UpdateResponse> {
         let entry = self.directory.find(name)?;
-        let changes = limits::resources(&request.resources)?;
+        let warnings = host::check_update(&entry.now().record, &mut request)?;
+        let changes = host::changed_limits(&request.resources)?;
         let ports = publish::PortChange::of(&request)?;
         if let Some(ports) = ports {
             entry.ask(|reply| Request::Ports(Box::new(ports), reply)).await?;
@@ -261,7 +266,7 @@ impl Containers {
         entry.ask(|reply| Request::Edit(Box::new(edit), reply)).await?;
         let record = entry.now().record;
         self.services.events.publish("container", "update", &record.id.to_string(), record.event_attributes());
-        Ok(UpdateResponse::default())
+        Ok(UpdateResponse { warnings: warnings.into() })
     }
 
     /// Sets the size of a container's terminal.

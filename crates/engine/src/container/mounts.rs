@@ -27,11 +27,17 @@ pub async fn resolve(
     for name in &host.volumes_from {
         inherit(directory, name, made)?;
     }
+    let mut asked = Asked::default();
+    for (destination, options) in &host.tmpfs {
+        asked.note(&tmpfs(destination, options)?.destination)?;
+    }
     for bind in &host.binds {
         let mount = parse_bind(bind)?;
+        asked.note(&mount.destination)?;
         put(made, finish(services, host, mount, true).await?);
     }
     for mount in &host.mounts {
+        asked.note(&clean(&mount.target).unwrap_or_default())?;
         let options = mount.volume_options.as_ref();
         let labels = options.map(|options| options.labels.clone()).unwrap_or_default();
         let driver = options.and_then(|options| options.driver_config.as_ref());
@@ -52,6 +58,19 @@ pub async fn resolve(
     Ok(())
 }
 
+/// The places that one request names: each only once.
+#[derive(Default)]
+struct Asked(std::collections::BTreeSet<String>);
+
+impl Asked {
+    fn note(&mut self, destination: &str) -> Result<()> {
+        if destination.is_empty() || self.0.insert(destination.to_owned()) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("Duplicate mount point: {destination}")))
+    }
+}
+
 /// A later mount on the same place replaces an earlier one.
 fn put(made: &mut Vec<MountRecord>, mount: MountRecord) {
     made.retain(|other| other.destination != mount.destination);
@@ -65,7 +84,8 @@ fn inherit(directory: &Directory, text: &str, made: &mut Vec<MountRecord>) -> Re
         "ro" => false,
         _ => return Err(Error::invalid(format!("invalid mode for volumes-from: {mode}"))),
     };
-    for mount in &directory.find(name)?.now().record.mounts {
+    let other = directory.find(name).map_err(|error| Error::invalid(error.to_string()))?;
+    for mount in &other.now().record.mounts {
         let inherited = MountRecord { writable: mount.writable && writable, anonymous: false, ..mount.clone() };
         if mount.kind != MountType::Tmpfs {
             put(made, inherited);
@@ -86,7 +106,8 @@ fn parse_bind(text: &str) -> Result<MountRecord> {
     };
     let destination = clean(destination).map_err(|_| {
         Error::invalid(format!(
-            "invalid volume specification: '{text}': invalid mount config: mount path must be absolute"
+            "invalid volume specification: '{text}': invalid mount config for type \"{}\": invalid mount path: '{destination}' mount path must be absolute",
+            if source.starts_with('/') { "bind" } else { "volume" }
         ))
     })?;
     if destination == "/" {
@@ -141,6 +162,7 @@ fn structured(mount: &ApiMount) -> Result<MountRecord> {
             record.subpath = part(&options.subpath).map_err(|error| about(&error.to_string()))?;
             record.driver = options.driver_config.map(|driver| driver.name).unwrap_or_default();
         }
+        MountType::Tmpfs if !mount.source.is_empty() => return Err(about("field Source must not be specified")),
         MountType::Tmpfs => structured_tmpfs(mount, &mut record),
         MountType::Image => {
             if mount.source.is_empty() {
@@ -159,6 +181,9 @@ fn structured(mount: &ApiMount) -> Result<MountRecord> {
 }
 
 fn structured_bind(mount: &ApiMount, record: &mut MountRecord, about: impl Fn(&str) -> Error) -> Result<()> {
+    if mount.source.is_empty() {
+        return Err(about("field Source must not be empty"));
+    }
     if !mount.source.starts_with('/') {
         return Err(about(&format!("invalid mount path: '{}' mount path must be absolute", mount.source)));
     }
@@ -189,6 +214,9 @@ fn structured_tmpfs(mount: &ApiMount, record: &mut MountRecord) {
 
 fn tmpfs(destination: &str, options: &str) -> Result<MountRecord> {
     let mut mount = empty(MountType::Tmpfs, clean(destination)?);
+    if mount.destination == "/" {
+        return Err(Error::invalid("invalid specification: destination can't be '/'"));
+    }
     mount.options = options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
     mount.writable = !mount.options.iter().any(|option| option == "ro");
     Ok(mount)

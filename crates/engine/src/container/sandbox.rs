@@ -24,6 +24,7 @@ use wharf_types::{Digest, Error, Id, Result, ResultExt};
 
 use super::record::Record;
 use super::{create, files, launch, spec, teardown};
+use crate::config::ContainerDefaults;
 use crate::services::Services;
 
 /// The name of the container that a command of a build sees.
@@ -82,7 +83,7 @@ impl Drop for Running {
 pub async fn run(services: &Services, command: Command, output: Output) -> Result<i32> {
     let running = services.steps.begin();
     let id = id_of(&command.snapshot.dir)?;
-    let record = record(id, &command)?;
+    let record = record(id, &command, &services.config.containers)?;
     let sandbox = launch::plan(services, &record).await?;
     let running = Some(running);
     let mut guard = Guard { services: services.clone(), record, sandbox, monitor: None, done: false, running };
@@ -99,9 +100,11 @@ fn id_of(dir: &Path) -> Result<Id> {
     name.parse().map_err(|error: wharf_types::IdError| Error::system("a step has no folder").caused_by(error))
 }
 
-fn record(id: Id, command: &Command) -> Result<Record> {
+fn record(id: Id, command: &Command, defaults: &ContainerDefaults) -> Result<Record> {
     let mut host_config = HostConfig {
         privileged: command.privileged,
+        // A build's files belong to the image, whoever is root in containers.
+        userns_mode: "host".into(),
         network_mode: match command.network {
             Network::Default => "bridge",
             Network::None => "none",
@@ -111,7 +114,7 @@ fn record(id: Id, command: &Command) -> Result<Record> {
         ..HostConfig::default()
     };
     host_config.extra_hosts = command.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect();
-    create::fill_in(&mut host_config)?;
+    create::fill_in(&mut host_config, defaults)?;
     let config = Config {
         hostname: HOSTNAME.into(),
         user: command.user.clone(),

@@ -40,7 +40,8 @@ impl Security {
         // A colon was the separator once; a seccomp profile contains colons but always follows `seccomp=`.
         let (name, value) = match option.split_once('=').or_else(|| option.split_once(':')) {
             Some(pair) => pair,
-            None => (option, ""),
+            None if option == "no-new-privileges" => (option, ""),
+            None => return Err(Error::invalid(format!("invalid --security-opt 1: {option:?}"))),
         };
         match (name, value) {
             ("no-new-privileges", "" | "true") => self.no_new_privileges = true,

@@ -2,19 +2,19 @@
 
 use std::path::PathBuf;
 
-use wharf_api::container::{HostConfig, MountType};
+use wharf_api::container::{HostConfig, MountType, Ulimit};
 use wharf_monitor::protocol::{MonitorSpec, NamesPlan};
 use wharf_network::plan::SandboxPlan;
 use wharf_runtime::spec::{
-    Cgroup, ContainerSpec, Mount, MountSource, Namespace, Namespaces, Process, Propagation, RootFs,
+    Cgroup, ContainerSpec, Mount, MountSource, Namespace, Namespaces, Owners, Process, Propagation, RootFs,
+    UserNamespace,
 };
 use wharf_runtime::{capabilities, paths};
 use wharf_types::{Error, Result};
 
-use super::directory::Directory;
 use super::record::{MountRecord, Record};
 use super::security::Security;
-use super::{files, health, limits, logging};
+use super::{cdi, files, health, host as host_rules, limits, logging};
 use crate::services::Services;
 
 /// Docker's default for containers whose image says nothing.
@@ -32,9 +32,11 @@ pub fn build(
     names: Option<NamesPlan>,
 ) -> Result<MonitorSpec> {
     let host = &record.host_config;
+    let defaults = &services.config.containers;
+    host_rules::sysctls(host)?;
     let security = Security::of(host)?;
     let snapshot = services.images.snapshots().get(&record.id);
-    let container = ContainerSpec {
+    let mut container = ContainerSpec {
         id: record.id.to_string(),
         root: RootFs::Overlay {
             lower: record.layers.clone(),
@@ -45,8 +47,8 @@ pub fn build(
         readonly_root: host.readonly_rootfs,
         mounts: mounts(services, record)?,
         shm_size: u64::try_from(host.shm_size).ok().filter(|size| *size > 0).unwrap_or(DEFAULT_SHM),
-        process: process(record, &security)?,
-        namespaces: namespaces(&services.directory, host, &sandbox)?,
+        process: process(record, &security, &defaults.ulimits)?,
+        namespaces: namespaces(services, record, &sandbox)?,
         hostname: record.hostname(),
         domainname: Some(record.config.domainname.clone()).filter(|name| !name.is_empty()),
         cgroup: Cgroup {
@@ -60,9 +62,12 @@ pub fn build(
         readonly_paths: listed(&host.readonly_paths, &paths::DEFAULT_READONLY_PATHS, security.unmasked),
         privileged: host.privileged,
         root_propagation: root_propagation(record),
-        init: host.init.unwrap_or(false),
+        init: host.init.unwrap_or(defaults.init),
         ..ContainerSpec::default()
     };
+    if !host.resources.device_requests.is_empty() {
+        cdi::inject(&host.resources.device_requests, &defaults.cdi_folders(), &mut container)?;
+    }
     Ok(MonitorSpec {
         container,
         sandbox,
@@ -75,7 +80,7 @@ pub fn build(
     })
 }
 
-fn process(record: &Record, security: &Security) -> Result<Process> {
+fn process(record: &Record, security: &Security, ulimits: &[Ulimit]) -> Result<Process> {
     let (config, host) = (&record.config, &record.host_config);
     let capabilities = capabilities_of(host)?;
     Ok(Process {
@@ -90,7 +95,7 @@ fn process(record: &Record, security: &Security) -> Result<Process> {
         seccomp: security.seccomp.clone().precompiled(&capabilities)?,
         capabilities,
         no_new_privileges: security.no_new_privileges,
-        rlimits: limits::rlimits(&host.resources),
+        rlimits: limits::rlimits(&host.resources, ulimits),
         oom_score_adj: Some(host.oom_score_adj).filter(|adjustment| *adjustment != 0),
         apparmor_profile: security.apparmor.clone(),
         selinux_label: security.selinux.clone(),
@@ -127,14 +132,18 @@ pub fn overlay_environment(all: &mut Vec<String>, own: &[String]) {
 
 /// The default set with what the person adds and drops; everything when privileged.
 pub fn capabilities_of(host: &HostConfig) -> Result<Vec<String>> {
-    let bare = |name: &String| {
+    let bare = |name: &String, list: &str| {
         let upper = name.to_ascii_uppercase();
         let bare = upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned();
         let known = bare == "ALL" || capabilities::number(&bare).is_some();
-        if known { Ok(bare) } else { Err(Error::invalid(format!("invalid capability: {name:?}"))) }
+        if known {
+            Ok(bare)
+        } else {
+            Err(Error::invalid(format!("invalid {list}: unknown capability: \"CAP_{bare}\"")))
+        }
     };
-    let add = host.cap_add.iter().map(bare).collect::<Result<Vec<_>>>()?;
-    let dropped = host.cap_drop.iter().map(bare).collect::<Result<Vec<_>>>()?;
+    let add = host.cap_add.iter().map(|name| bare(name, "CapAdd")).collect::<Result<Vec<_>>>()?;
+    let dropped = host.cap_drop.iter().map(|name| bare(name, "CapDrop")).collect::<Result<Vec<_>>>()?;
     let all = || capabilities::ALL.iter().map(|name| (*name).to_owned());
     if host.privileged {
         return Ok(all().collect());
@@ -150,7 +159,8 @@ pub fn capabilities_of(host: &HostConfig) -> Result<Vec<String>> {
     Ok(all().filter(wanted).collect())
 }
 
-fn namespaces(directory: &Directory, host: &HostConfig, sandbox: &SandboxPlan) -> Result<Namespaces> {
+fn namespaces(services: &Services, record: &Record, sandbox: &SandboxPlan) -> Result<Namespaces> {
+    let (directory, host) = (&services.directory, &record.host_config);
     let of = |mode: &str, kind: &str| match mode {
         "host" => Ok(Namespace::Host),
         other => match other.strip_prefix("container:") {
@@ -173,8 +183,23 @@ fn namespaces(directory: &Directory, host: &HostConfig, sandbox: &SandboxPlan) -
             "" if host.privileged => Namespace::Host,
             _ => Namespace::New,
         },
+        user: user_namespace(services, record)?,
         ..Namespaces::default()
     })
+}
+
+/// Where users are remapped: a namespace of its own, or that of the container whose other namespaces it shares, which
+/// belong to that one.
+fn user_namespace(services: &Services, record: &Record) -> Result<Option<UserNamespace>> {
+    let host = &record.host_config;
+    let Some(mapping) = services.config.containers.users.as_ref().filter(|_| host.userns_mode != "host") else {
+        return Ok(None);
+    };
+    let modes = [&host.network_mode, &host.ipc_mode, &host.pid_mode];
+    match modes.into_iter().find_map(|mode| mode.strip_prefix("container:")) {
+        Some(other) => Ok(Some(UserNamespace::Path(services.directory.namespace_of(other, "user")?))),
+        None => Ok(Some(UserNamespace::New(mapping.clone()))),
+    }
 }
 
 fn mounts(services: &Services, record: &Record) -> Result<Vec<Mount>> {
@@ -184,6 +209,16 @@ fn mounts(services: &Services, record: &Record) -> Result<Vec<Mount>> {
     let mut all: Vec<Mount> = managed.map(|(name, path)| managed_file(dir.join(name), path)).collect();
     for mount in &record.mounts {
         all.push(user_mount(mount)?);
+    }
+    if services.config.containers.users.is_some() && record.host_config.userns_mode != "host" {
+        let own = record.mounts.iter().filter(|mount| mount.volume.is_some()).map(|mount| mount.destination.as_str());
+        let own: Vec<&str> =
+            own.chain(files::MANAGED.iter().map(|(_, path)| *path).filter(|path| !is_taken(path))).collect();
+        // What the engine keeps for containers has the same owners on disk whoever is root in them; the host's own
+        // files, which they are given by path, stay the host's users'.
+        for mount in all.iter_mut().filter(|mount| own.contains(&mount.destination.as_str())) {
+            mount.owners = Some(Owners { mapping: None, recursive: false });
+        }
     }
     // Parents before what is mounted inside them.
     all.sort_by_key(|mount| mount.destination.matches('/').count());

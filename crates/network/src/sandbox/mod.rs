@@ -84,6 +84,17 @@ impl Blank {
         inside.leave()?;
         Ok(blank)
     }
+
+    /// An existing namespace that nobody has done anything to, for instance one of another user namespace.
+    ///
+    /// # Errors
+    /// `System` when the kernel refuses.
+    pub fn of(namespace: OwnedFd) -> Result<Self> {
+        let entered = Entered::enter(namespace.as_fd())?;
+        let inside = Rtnl::open()?;
+        entered.leave()?;
+        Ok(Self { namespace, inside })
+    }
 }
 
 impl Sandbox {

@@ -39,10 +39,11 @@ use crate::stdio::Stdio;
 
 pub(crate) use device::STANDARD as STANDARD_DEVICES;
 pub(crate) use fsmount::Detached;
-pub(crate) use mounts::{copy_root, copy_source};
+pub(crate) use mounts::{copy_part, copy_root, copy_source};
 pub(crate) use privileges::set_while_on_host;
 pub use privileges::{has_apparmor, has_selinux};
 pub(crate) use process::{Start, shield, start as start_process};
+pub use user::ids_of;
 
 /// Everything that the new process of a container needs from its parent.
 pub(crate) struct Inheritance<'a> {

@@ -101,8 +101,11 @@ pub(super) fn mount_one(root: &OwnedFd, mount: &Mount, ready: Option<Detached>) 
     let (mut detached, missing) = match &mount.source {
         MountSource::Bind { path, recursive } => bind(path, *recursive, mount, change, ready)?,
         MountSource::Within { path, subpath } => {
-            let whole = fsmount::copy(CWD, path, false).with_context(failed)?;
-            with_changes(part(&whole, subpath).with_context(failed)?, mount, change)?
+            let part = match ready {
+                Some(ready) => ready,
+                None => copy_part(path, subpath, mount)?,
+            };
+            with_changes(part, mount, change)?
         }
         MountSource::Layers { lower, subpath } => {
             let whole = overlay::mount_lower(lower).with_context(failed)?;
@@ -170,6 +173,13 @@ pub(crate) fn copy_source(path: &Path, recursive: bool, mount: &Mount) -> Result
         }
         other => other.with_context(|| format!("cannot bind {} at {}", path.display(), mount.destination)),
     }
+}
+
+/// A copy of a part of a folder.
+pub(crate) fn copy_part(path: &Path, subpath: &Path, mount: &Mount) -> Result<Detached> {
+    let failed = || format!("cannot mount {} at {}", describe(&mount.source), mount.destination);
+    let whole = fsmount::copy(CWD, path, false).with_context(failed)?;
+    part(&whole, subpath).with_context(failed)
 }
 
 fn describe(source: &MountSource) -> String {

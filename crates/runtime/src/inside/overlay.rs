@@ -76,11 +76,26 @@ pub(super) fn mount_mapped(lower: &[PathBuf], upper: &Path, work: &Path, user: &
     let inside = |path: &Path| path.file_name().map(|file| name(&folder).join(file)).ok_or(io::ErrorKind::InvalidInput);
     let lower: Vec<PathBuf> = lower.iter().map(name).collect();
     let (upper, work) = (inside(upper)?, inside(work)?);
-    if wharf_sys::kernel::at_least(6, 5) {
-        one_by_one(&lower, &upper, &work, false)
-    } else {
-        joined(&lower, &upper, &work, false)
-    }
+    // Overlay does its own work as whoever mounts it, who must be somebody in the mapping: the mapped root, to whom the
+    // common folder belongs.
+    as_owner(rustix::fs::fstat(folder.fd())?, || {
+        if wharf_sys::kernel::at_least(6, 5) {
+            one_by_one(&lower, &upper, &work, false)
+        } else {
+            joined(&lower, &upper, &work, false)
+        }
+    })
+}
+
+/// Runs `action` with the file's owner as the one who makes files, and all capabilities that this process has.
+fn as_owner<T>(file: rustix::fs::Stat, action: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    use wharf_sys::{capability, process::set_file_ids};
+    let capabilities = capability::get()?;
+    let become_it = |uid, gid| set_file_ids(uid, gid).and_then(|()| capability::set(capabilities));
+    become_it(file.st_uid, file.st_gid)?;
+    let result = action();
+    become_it(0, 0)?;
+    result
 }
 
 /// Kernel 6.5: a parameter for each layer.

@@ -154,14 +154,25 @@ impl Wanted {
 
 /// Becomes the user with the capabilities and the filter of the process. After this only execve should follow.
 ///
-/// The filter comes last, so that it has to allow nothing of what the runtime itself does, but for capset and, where calls
+/// With `ends_with_parent` it is killed when its parent ends. The filter comes last, so that it has to allow nothing of what the runtime itself does, but for capset and, where calls
 /// are notified of, sendmsg to `channel`.
-pub(super) fn confine(process: &Process, identity: &Identity, channel: Option<&Newborn>) -> Result<()> {
+pub(super) fn confine(
+    process: &Process,
+    identity: &Identity,
+    channel: Option<&Newborn>,
+    ends_with_parent: bool,
+) -> Result<()> {
     let permitted = capability::get().context("cannot read the capabilities")?.permitted;
     let Wanted { bounding, last, ambient } = Wanted::of(process, identity, permitted)?;
     let filter = compile(process)?;
     drop_bounding(bounding)?;
     become_user(identity)?;
+    if ends_with_parent {
+        // A change of user would take it back.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .map_err(io::Error::from)
+            .context("cannot tie the program to its init")?;
+    }
     if process.no_new_privileges {
         set_no_new_privs(true).map_err(io::Error::from).context("cannot set no_new_privs")?;
     }

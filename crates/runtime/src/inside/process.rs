@@ -68,7 +68,7 @@ fn start_under_init(start: &mut Start<'_>, stdio: Stdio, channel: &mut Newborn) 
     };
     let confined = clone_process(0, None, child).context("cannot start the program").and_then(|(pid, _pidfd)| {
         let identity = user::find(process)?;
-        privileges::confine(process, &identity, None)?;
+        privileges::confine(process, &identity, None, false)?;
         Ok(pid)
     });
     match confined {
@@ -101,7 +101,7 @@ fn become_program(start: &mut Start<'_>, stdio: Stdio, channel: &mut Newborn) ->
     close_on_exec_from(3 + process.kept_descriptors).context("cannot mark descriptors")?;
     reset_signals().context("cannot reset signals")?;
     channel.announce()?;
-    privileges::confine(process, &identity, Some(channel))?;
+    privileges::confine(process, &identity, Some(channel), start.init)?;
     Err(program::execute(&path, &arguments, &environment))
 }
 

@@ -5,8 +5,10 @@ use std::io;
 use rustix::process::{Pid, WaitOptions, wait};
 use wharf_sys::process::{block_all_signals, close_from, exit_now, kill, wait_for_signal};
 
-/// Before the program's process exists: from now on no signal is lost.
+/// Before the program's process exists: from now on no signal is lost, and whatever loses its parent becomes this process's
+/// child, also where it is not process 1 (`--pid host`).
 pub(super) fn prepare() -> io::Result<()> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     block_all_signals()
 }
 

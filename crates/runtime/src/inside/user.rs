@@ -40,6 +40,14 @@ pub(super) fn find(process: &Process) -> Result<Identity> {
     resolve(&process.user, &process.additional_groups, &content("/etc/passwd"), &content("/etc/group"))
 }
 
+/// The user and group that `spec` (`user[:group]`) names, by the texts of a passwd and a group file.
+///
+/// # Errors
+/// `InvalidParameter` for a name that is not there.
+pub fn ids_of(spec: &str, passwd: &str, group: &str) -> Result<(u32, u32)> {
+    resolve(spec, &[], passwd, group).map(|identity| (identity.uid, identity.gid))
+}
+
 /// A file's text; a file that is missing or is no file (a pipe would block for ever) has no entries.
 fn content(path: &str) -> String {
     let flags = rustix::fs::OFlags::NONBLOCK.union(rustix::fs::OFlags::NOCTTY).bits().cast_signed();

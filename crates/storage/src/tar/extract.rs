@@ -24,8 +24,11 @@ pub(crate) enum Style {
         /// The bits that the process's umask takes away.
         umask: u32,
     },
-    /// Into an existing tree: a folder never gives way to a file, nor a file to a folder.
-    Merge,
+    /// Into an existing tree.
+    Merge {
+        /// A folder gives way to a file, and a file to a folder; otherwise that is an error.
+        replace: bool,
+    },
 }
 
 /// What was put into place.
@@ -37,6 +40,9 @@ pub(crate) struct Outcome {
     pub opaque_root: bool,
 }
 
+/// Whose something becomes, by whose it was: user and group.
+type Owners<'a> = &'a dyn Fn((u32, u32)) -> (u32, u32);
+
 pub(crate) struct Extractor<'a> {
     root: BorrowedFd<'a>,
     style: Style,
@@ -46,22 +52,28 @@ pub(crate) struct Extractor<'a> {
     pub(super) folder_times: Vec<(CString, (i64, u32))>,
     /// Mode bits that a new file may not get by asking.
     pub(super) umask: u32,
-    /// Whom everything belongs to, whatever the entries say.
-    pub(super) owner: Option<(u32, u32)>,
+    /// Whose the entries become, by whose they are in the archive.
+    owners: Option<Owners<'a>>,
     outcome: Outcome,
 }
 
 impl<'a> Extractor<'a> {
     pub(crate) fn new(root: BorrowedFd<'a>, style: Style) -> Self {
         let umask = if let Style::Layer { umask } = style { umask } else { 0o7777 };
-        Self { root, style, parent: None, folder_times: Vec::new(), umask, owner: None, outcome: Outcome::default() }
+        Self { root, style, parent: None, folder_times: Vec::new(), umask, owners: None, outcome: Outcome::default() }
+    }
+
+    /// With other owners than those in the archive.
+    pub(crate) fn with_owners(mut self, owners: Owners<'a>) -> Self {
+        self.owners = Some(owners);
+        self
     }
 
     /// Takes all entries of the stream.
     pub(crate) fn run<R: Read>(mut self, reader: &mut Reader<R>) -> Result<Outcome> {
         while let Some(mut entry) = reader.next_entry()? {
-            if let Some((uid, gid)) = self.owner {
-                (entry.uid, entry.gid) = (uid, gid);
+            if let Some(owners) = self.owners {
+                (entry.uid, entry.gid) = owners((entry.uid, entry.gid));
             }
             self.put(&entry, reader)?;
         }
@@ -94,7 +106,7 @@ impl<'a> Extractor<'a> {
         if entry.kind != EntryKind::Directory {
             return Err(Errno::ISDIR);
         }
-        if self.style == Style::Merge {
+        if matches!(self.style, Style::Merge { .. }) {
             return Ok(());
         }
         let fd = rustix::fs::openat(self.root, c".", DIR_FLAGS, Mode::empty())?;
@@ -149,7 +161,8 @@ impl<'a> Extractor<'a> {
         rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
         if self.umask & 0o755 != 0 || !parent.is_plain {
             let fd = rustix::fs::openat(parent, name, DIR_FLAGS, Mode::empty())?;
-            rustix::fs::fchown(&fd, Some(Uid::ROOT), Some(Gid::ROOT))?;
+            let (uid, gid) = self.owners.map_or((0, 0), |owners| owners((0, 0)));
+            rustix::fs::fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
             rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755))?;
         }
         if was_whiteout { whiteout::make_opaque(parent.as_fd(), name) } else { Ok(()) }
@@ -248,7 +261,7 @@ impl<'a> Extractor<'a> {
         let old = dir::lstat(parent.as_fd(), name).map_err(fail("examine what is there"))?;
         let old_kind = FileType::from_raw_mode(old.st_mode);
         let (was_folder, is_folder) = (old_kind == FileType::Directory, entry.kind == EntryKind::Directory);
-        if self.style == Style::Merge && was_folder != is_folder {
+        if self.style == (Style::Merge { replace: false }) && was_folder != is_folder {
             return Err(overwrite_error(entry, is_folder));
         }
         if was_folder && is_folder {

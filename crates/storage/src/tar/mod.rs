@@ -51,7 +51,7 @@ impl Default for Limits {
 /// # Errors
 /// `InvalidParameter` where a folder stands in the place of a file or the other way round, in Docker's words.
 pub fn extract(stream: impl Read, root: BorrowedFd<'_>, limits: &Limits) -> Result<()> {
-    extract_as(stream, root, limits, None)
+    extract_with(stream, root, limits, false, &|owner| owner)
 }
 
 /// As [`extract()`]; with `owner`, user and group, everything that is unpacked belongs to that one.
@@ -59,10 +59,23 @@ pub fn extract(stream: impl Read, root: BorrowedFd<'_>, limits: &Limits) -> Resu
 /// # Errors
 /// As [`extract()`].
 pub fn extract_as(stream: impl Read, root: BorrowedFd<'_>, limits: &Limits, owner: Option<(u32, u32)>) -> Result<()> {
+    extract_with(stream, root, limits, false, &|theirs| owner.unwrap_or(theirs))
+}
+
+/// As [`extract()`]; with `replace` a folder gives way to a file and a file to a folder, and `owners` says whose an entry becomes
+/// (user and group) by whose it is in the archive.
+///
+/// # Errors
+/// As [`extract()`].
+pub fn extract_with(
+    stream: impl Read,
+    root: BorrowedFd<'_>,
+    limits: &Limits,
+    replace: bool,
+    owners: &dyn Fn((u32, u32)) -> (u32, u32),
+) -> Result<()> {
     let mut reader = Reader::new(stream, limits);
-    let mut extractor = Extractor::new(root, Style::Merge);
-    extractor.owner = owner;
-    extractor.run(&mut reader)?;
+    Extractor::new(root, Style::Merge { replace }).with_owners(owners).run(&mut reader)?;
     reader.end()
 }
 
