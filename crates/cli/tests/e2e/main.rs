@@ -44,5 +44,6 @@ mod stdio;
 mod stop;
 mod storage;
 mod users;
+mod torture;
 mod volumes;
 mod workloads;
