@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rusqlite::Savepoint;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, fcntl_lock};
 use wharf_monitor::Reserve;
 use wharf_runtime::cgroup::Group;
 use wharf_types::{Error, Result, ResultExt};
@@ -151,11 +151,13 @@ fn restrict(dir: &std::path::Path) -> Result<()> {
         .with_context(|| format!("cannot set the mode of {}", dir.display()))
 }
 
+/// A lock of this process alone: one of the open file (flock) would outlive a killed engine for as long as a child between
+/// fork and execve has the file, too. It goes with the first descriptor of the file that is closed, so nobody else opens it.
 fn lock(config: &Config) -> Result<File> {
     let path = config.root.join("engine.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+    fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
         Error::conflict(format!("another engine works on {}", config.root.display()))
             .with_hint("use that one, or give this one a --root of its own")
     })?;
