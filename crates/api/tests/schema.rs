@@ -42,7 +42,7 @@ const NOT_OURS: &[&str] = &[
 ];
 
 /// Properties that we write for older versions or as extensions, and the newest schema does not know.
-const NOT_THEIRS: &[&str] = &["EndpointConfig.", "GwPriority"];
+const NOT_THEIRS: &[&str] = &["EndpointConfig.", "GwPriority", "LayersSize"];
 
 fn schema() -> Option<Value> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/spec/engine-api-v1.55.yaml");

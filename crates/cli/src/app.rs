@@ -5,7 +5,9 @@ use std::cell::OnceCell;
 use wharf_client::Client;
 
 use crate::connect::{self, Place};
-use crate::credentials::Store;
+use crate::context;
+use crate::credentials::{Store, folder_of};
+use crate::env;
 use crate::failure::{Failure, Outcome};
 
 /// The surroundings of one command.
@@ -15,6 +17,7 @@ pub struct App {
     /// Flags before the command.
     pub globals: Globals,
     client: OnceCell<Client>,
+    config: OnceCell<Store>,
 }
 
 /// The version under a name.
@@ -29,14 +32,35 @@ pub struct Globals {
     pub host: Option<String>,
     /// `--config`.
     pub config: Option<String>,
+    /// `--context`.
+    pub context: Option<String>,
+    /// `--tls*`.
+    pub tls: TlsFlags,
+    /// All of them as they were typed, for the programs that add commands.
+    pub words: Vec<String>,
     /// `--debug`.
     pub debug: bool,
+}
+
+/// The flags about TLS.
+#[derive(Debug, Default, Clone)]
+pub struct TlsFlags {
+    /// `--tls`, which any of the others implies.
+    pub tls: bool,
+    /// `--tlsverify`, if it was given.
+    pub verify: Option<bool>,
+    /// `--tlscacert`.
+    pub authorities: Option<String>,
+    /// `--tlscert`.
+    pub certificate: Option<String>,
+    /// `--tlskey`.
+    pub key: Option<String>,
 }
 
 impl App {
     /// Surroundings with no client yet.
     pub fn new(name: &'static str, globals: Globals) -> Self {
-        Self { name, globals, client: OnceCell::new() }
+        Self { name, globals, client: OnceCell::new(), config: OnceCell::new() }
     }
 
     /// The client; the first call makes sure that an engine is there if it is the default one.
@@ -46,7 +70,18 @@ impl App {
         }
         let place = self.place()?;
         place.make_sure_of_engine().await?;
-        Ok(self.client.get_or_init(|| Client::new(place.endpoint)))
+        let client = match env::text(env::DOCKER_API_VERSION) {
+            Some(version) => {
+                let version = version.trim_start_matches('v').parse();
+                Client::with_version(
+                    place.endpoint,
+                    version.map_err(|_| Failure::new("DOCKER_API_VERSION is no version of the API, such as 1.47"))?,
+                )
+            }
+            None => Client::new(place.endpoint),
+        };
+        let client = client.with_headers(&self.config().pairs("HttpHeaders"))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// The person's credentials for registries.
@@ -54,9 +89,77 @@ impl App {
         Store::open(self.globals.config.as_deref())
     }
 
+    /// `config.json`. One that cannot be read is said once, and nothing is taken from it.
+    pub fn config(&self) -> &Store {
+        self.config.get_or_init(|| match self.credentials() {
+            Ok(store) => store,
+            Err(failure) => {
+                crate::output::err(&format!("WARNING: {failure}\n"));
+                Store::default()
+            }
+        })
+    }
+
     /// Where the engine is.
     pub fn place(&self) -> Outcome<Place> {
-        connect::find(self.globals.host.as_deref())
+        connect::find(self)
+    }
+
+    /// Engines by name.
+    pub fn contexts(&self) -> context::Store {
+        context::Store::new(&folder_of(self.globals.config.as_deref()))
+    }
+
+    /// The context that is meant: by `--context`, unless an address is given, by `DOCKER_CONTEXT`, by `config.json`.
+    pub fn current_context(&self) -> Outcome<String> {
+        if let Some(named) = &self.globals.context {
+            return Ok(named.clone());
+        }
+        let addressed = self.globals.host.is_some()
+            || env::text(env::WHARF_HOST).is_some()
+            || env::text(env::DOCKER_HOST).is_some();
+        if addressed {
+            return Ok(context::DEFAULT.to_owned());
+        }
+        let chosen = match env::text(env::DOCKER_CONTEXT) {
+            Some(named) => Some(named),
+            None => self.config().text("currentContext"),
+        };
+        Ok(chosen.unwrap_or_else(|| context::DEFAULT.to_owned()))
+    }
+
+    /// A context by its name; the default one is made of what flags and environment say.
+    pub fn context(&self, name: &str) -> Outcome<context::Context> {
+        if name != context::DEFAULT {
+            return self.contexts().get(name);
+        }
+        let host = connect::address(self).unwrap_or_else(|| format!("unix://{}", connect::DEFAULT_SOCKET));
+        Ok(context::Context {
+            name: name.to_owned(),
+            description: format!("Current {} based configuration", env::DOCKER_HOST),
+            host,
+            ..context::Context::default()
+        })
+    }
+
+    /// What `--format` says, or else the setting for it in `config.json`, such as `psFormat`.
+    pub fn format(&self, flag: Option<&str>, setting: &str) -> Outcome<String> {
+        match flag {
+            Some(format) => Ok(format.to_owned()),
+            None => Ok(self.config().text(setting).unwrap_or_default()),
+        }
+    }
+
+    /// The keys that detach: by `--detach-keys`, or by `detachKeys` in `config.json`.
+    pub fn detach_keys(&self, flag: Option<&str>) -> Outcome<String> {
+        self.format(flag, "detachKeys")
+    }
+
+    /// Makes a context the current one.
+    pub fn use_context(&self, name: &str) -> Outcome<()> {
+        let mut config = self.credentials()?;
+        config.set_text("currentContext", if name == context::DEFAULT { "" } else { name });
+        config.save()
     }
 
     /// The version that this client says it has: under Docker's name the one of Docker whose manners it has, which is

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::app::{App, Globals, version_of};
 use crate::commands::{self, Found};
 use crate::failure::{Failure, Outcome};
-use crate::{engine_main, help, output, runtime_main, usage};
+use crate::{engine_main, help, output, plugins, runtime_main, usage};
 
 /// Reads the words, runs the command and answers with its exit code.
 pub fn main(program: &'static str, words: impl Iterator<Item = OsString>) -> ExitCode {
@@ -38,15 +38,24 @@ fn dispatch(program: &'static str, words: &[String]) -> Outcome {
         return print(&version(program));
     }
     if line.help || rest.is_empty() {
-        return print(&help::of_program(program));
+        return program_help(program, line.globals);
     }
     let (wants_help, rest) = match rest.split_first() {
         Some((first, others)) if first == "help" => (true, others),
         _ => (false, rest),
     };
     match commands::find(rest) {
-        Found::Nothing if rest.is_empty() => print(&help::of_program(program)),
-        Found::Nothing => Err(unknown(program, &rest[0])),
+        Found::Nothing if rest.is_empty() => program_help(program, line.globals),
+        Found::Nothing => {
+            let app = App::new(program, line.globals);
+            match plugins::find(&app, &rest[0]) {
+                Some(plugin) if wants_help => {
+                    plugins::run(&app, &plugin, &[&rest[..1], &["--help".to_owned()]].concat())
+                }
+                Some(plugin) => plugins::run(&app, &plugin, rest),
+                None => Err(unknown(program, &rest[0])),
+            }
+        }
         Found::Group(group) => group_help(program, group, &rest[1..]),
         Found::Command(definition, length) => {
             let called = format!("{program} {}", rest[..length].join(" "));
@@ -66,6 +75,16 @@ fn run(app: &App, definition: &commands::Definition, matches: clap::ArgMatches) 
     // A thread that still waits for standard input must not keep the process.
     runtime.shutdown_background();
     result
+}
+
+/// Help of the program, with the commands that other programs add.
+fn program_help(program: &'static str, globals: Globals) -> Outcome {
+    let mut text = help::of_program(program);
+    let plugins = plugins::names(&App::new(program, globals));
+    if !plugins.is_empty() {
+        text.push_str(&format!("\nCommands of plugins: {}\n", plugins.join(", ")));
+    }
+    print(&text)
 }
 
 fn group_help(program: &str, group: &str, words: &[String]) -> Outcome {
@@ -128,22 +147,14 @@ fn globals(program: &str, words: &[String]) -> Result<Line, Failure> {
         match name {
             "-H" | "--host" => line.globals.host = Some(value()?),
             "--config" => line.globals.config = Some(value()?),
-            "-c" | "--context" => {
-                let context = value()?;
-                if context != "default" {
-                    return Err(Failure::new(format!(
-                        "context {context:?} cannot be used: contexts are not supported yet"
-                    ))
-                    .with_hint("name the engine with --host"));
-                }
-            }
+            "-c" | "--context" => line.globals.context = Some(value()?),
             "-l" | "--log-level" => drop(value()?),
-            "--tlscacert" | "--tlscert" | "--tlskey" => drop(value()?),
+            "--tlscacert" => line.globals.tls.authorities = Some(value()?),
+            "--tlscert" => line.globals.tls.certificate = Some(value()?),
+            "--tlskey" => line.globals.tls.key = Some(value()?),
             "-D" | "--debug" => line.globals.debug = attached != Some("false"),
-            "--tls" | "--tlsverify" if attached != Some("false") => {
-                return Err(Failure::new("connections with TLS are not supported yet"));
-            }
-            "--tls" | "--tlsverify" => {}
+            "--tls" => line.globals.tls.tls = attached != Some("false"),
+            "--tlsverify" => line.globals.tls.verify = Some(attached != Some("false")),
             "-v" | "--version" => line.version = true,
             "-h" | "--help" => line.help = true,
             _ if name.starts_with("--") => return Err(bad(format!("unknown flag: {name}"))),
@@ -154,6 +165,7 @@ fn globals(program: &str, words: &[String]) -> Result<Line, Failure> {
         }
     }
     line.consumed = i;
+    line.globals.words = words[..i].to_vec();
     Ok(line)
 }
 
@@ -191,6 +203,7 @@ mod tests {
         assert_eq!(message("-x ps"), "unknown shorthand flag: 'x' in -x");
         assert_eq!(message("--foo=1"), "unknown flag: --foo");
         assert_eq!(message("-H"), "flag needs an argument: -H");
-        assert_eq!(message("--context prod ps"), "context \"prod\" cannot be used: contexts are not supported yet");
+        let read = read("--context prod --tlsverify --tlscacert /ca ps").unwrap().globals;
+        assert_eq!((read.context.as_deref(), read.tls.verify), (Some("prod"), Some(true)));
     }
 }

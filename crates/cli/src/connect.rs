@@ -9,8 +9,12 @@ use std::time::{Duration, Instant};
 
 use wharf_client::{Client, Endpoint};
 
+use crate::app::App;
+use crate::context;
 use crate::env;
 use crate::failure::{Failure, Outcome};
+
+mod tls;
 
 /// The socket of the engine that starts on demand.
 pub const DEFAULT_SOCKET: &str = "/run/wharf.sock";
@@ -31,13 +35,34 @@ pub struct Place {
     pub on_demand: bool,
 }
 
-/// The engine by `--host`, `WHARF_HOST`, `DOCKER_HOST` or the default socket, in this order.
-pub fn find(host: Option<&str>) -> Outcome<Place> {
-    let default = || format!("unix://{DEFAULT_SOCKET}");
-    let named = host.map(str::to_owned).or_else(|| env::text(env::WHARF_HOST)).or_else(|| env::text(env::DOCKER_HOST));
-    let endpoint: Endpoint = named.unwrap_or_else(default).parse().map_err(|e| Failure::from(e).by_client())?;
+/// The engine by `--host`, `WHARF_HOST`, `DOCKER_HOST`, the current context or the default socket, in this order;
+/// `--context` comes before all of them.
+pub fn find(app: &App) -> Outcome<Place> {
+    let by_client = |error| Failure::from(error).by_client();
+    let name = app.current_context()?;
+    if name != context::DEFAULT {
+        if app.globals.host.is_some() {
+            return Err(Failure::new("conflicting options: either specify --host or --context, not both"));
+        }
+        let context = app.contexts().get(&name)?;
+        let endpoint: Endpoint = context.host.parse().map_err(by_client)?;
+        let endpoint = tls::of_context(&context)?.map_or(endpoint.clone(), |tls| endpoint.encrypted(tls));
+        return Ok(Place { endpoint, on_demand: false });
+    }
+    let address = address(app).unwrap_or_else(|| format!("unix://{DEFAULT_SOCKET}"));
+    let endpoint: Endpoint = address.parse().map_err(by_client)?;
     let on_demand = endpoint == Endpoint::Unix(DEFAULT_SOCKET.into());
+    let endpoint = match &endpoint {
+        Endpoint::Tcp { .. } => tls::of_flags(app)?.map_or(endpoint.clone(), |tls| endpoint.encrypted(tls)),
+        _ => endpoint,
+    };
     Ok(Place { endpoint, on_demand })
+}
+
+/// The address that flags or environment name.
+pub fn address(app: &App) -> Option<String> {
+    let named = app.globals.host.clone();
+    named.or_else(|| env::text(env::WHARF_HOST)).or_else(|| env::text(env::DOCKER_HOST))
 }
 
 impl Place {
@@ -143,9 +168,13 @@ mod tests {
 
     #[test]
     fn the_flag_wins_and_only_the_default_socket_starts_an_engine() {
-        let place = find(Some("unix:///tmp/x.sock")).unwrap();
+        let at = |host: &str| {
+            let globals = crate::app::Globals { host: Some(host.to_owned()), ..crate::app::Globals::default() };
+            find(&App::new("wharf", globals))
+        };
+        let place = at("unix:///tmp/x.sock").unwrap();
         assert_eq!((place.endpoint.to_string().as_str(), place.on_demand), ("unix:///tmp/x.sock", false));
-        assert!(find(Some("unix:///run/wharf.sock")).unwrap().on_demand);
-        assert!(find(Some("nonsense")).unwrap_err().message.contains("nonsense"));
+        assert!(at("unix:///run/wharf.sock").unwrap().on_demand);
+        assert!(at("nonsense").unwrap_err().message.contains("nonsense"));
     }
 }

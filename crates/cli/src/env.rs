@@ -6,6 +6,16 @@ use std::env;
 pub const WHARF_HOST: &str = "WHARF_HOST";
 /// Where the engine is, as for Docker.
 pub const DOCKER_HOST: &str = "DOCKER_HOST";
+/// Which context is meant, as for Docker.
+pub const DOCKER_CONTEXT: &str = "DOCKER_CONTEXT";
+/// Where the certificates for TLS are, as for Docker.
+pub const DOCKER_CERT_PATH: &str = "DOCKER_CERT_PATH";
+/// Speak TLS and check who answers, as for Docker; any value but an empty one.
+pub const DOCKER_TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
+/// Speak TLS, as for Docker.
+pub const DOCKER_TLS: &str = "DOCKER_TLS";
+/// The version of the API that is spoken, instead of the newest that both know.
+pub const DOCKER_API_VERSION: &str = "DOCKER_API_VERSION";
 /// The folder of the client's own files, as for Docker.
 pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The platform for `run`, `create` and `import` where none is given.

@@ -2,17 +2,24 @@
 
 use clap::{ArgAction, Command};
 
-use crate::commands::{DEFINITIONS, Definition, GROUPS};
+use crate::commands::{Definition, GROUPS, all};
 
 /// Commands that most people need most.
 const COMMON: [&str; 5] = ["run", "exec", "ps", "images", "version"];
 const COMMON_LAST: [&str; 1] = ["info"];
 
 /// Flags before the command: name, value, what it is.
-const GLOBALS: [(&str, &str); 4] = [
+const GLOBALS: [(&str, &str); 11] = [
     ("    --config string", "Folder of the client's configuration"),
+    ("-c, --context string", "Engine to talk to, by the name that 'context create' gave it"),
     ("-D, --debug", "Say more about what happens"),
-    ("-H, --host string", "Engine to talk to (unix:///run/wharf.sock, tcp://HOST:PORT)"),
+    ("-H, --host string", "Engine to talk to (unix:///run/wharf.sock, tcp://HOST:PORT, ssh://USER@HOST)"),
+    ("-l, --log-level string", "Accepted for Docker's sake; what goes wrong is always said"),
+    ("    --tls", "Speak TLS to the engine; --tlsverify implies it"),
+    ("    --tlscacert string", "Believe engines with a certificate of this authority (~/.docker/ca.pem)"),
+    ("    --tlscert string", "One's own certificate (~/.docker/cert.pem)"),
+    ("    --tlskey string", "Its key (~/.docker/key.pem)"),
+    ("    --tlsverify", "Speak TLS and check who answers"),
     ("-v, --version", "Print the version and quit"),
 ];
 
@@ -38,10 +45,9 @@ fn command_in(definition: &Definition, program: &str, called: &str, width: usize
 /// Help of a group of commands, as `container`.
 pub fn of_group(group: &str, program: &str) -> String {
     let about = GROUPS.iter().find(|(name, _)| *name == group).map_or("", |(_, about)| about);
-    let mut rows: Vec<(String, String)> = DEFINITIONS
-        .iter()
+    let mut rows: Vec<(String, String)> = all()
         .filter_map(|d| Some((d.names[0].strip_prefix(group)?.strip_prefix(' ')?.to_owned(), d.about.to_owned())))
-        .filter(|(name, _)| name != "man")
+        .filter(|(name, _)| !matches!(name.as_str(), "man" | "dial-stdio"))
         .collect();
     rows.sort();
     let name = format!("{program} {group}");
@@ -59,7 +65,7 @@ pub fn of_program(program: &str) -> String {
 fn program_in(program: &str, width: usize) -> String {
     let mut common = Vec::new();
     let mut rest = Vec::new();
-    for definition in DEFINITIONS {
+    for definition in all() {
         for name in definition.names.iter().filter(|name| !name.contains(' ')) {
             let row = ((*name).to_owned(), definition.about.to_owned());
             if COMMON.contains(name) || COMMON_LAST.contains(name) { common.push(row) } else { rest.push(row) }
@@ -158,15 +164,15 @@ mod tests {
 
     #[test]
     fn the_help_of_every_command_reads_well() {
-        let mut all = program_in("wharf", 80);
+        let mut text = program_in("wharf", 80);
         for (group, _) in GROUPS {
-            all.push_str(&format!("\n=== wharf {group}\n\n{}", of_group(group, "wharf")));
+            text.push_str(&format!("\n=== wharf {group}\n\n{}", of_group(group, "wharf")));
         }
-        for definition in DEFINITIONS {
+        for definition in all() {
             let called = format!("wharf {}", definition.names[definition.names.len() - 1]);
-            all.push_str(&format!("\n=== {called}\n\n{}", command_in(definition, "wharf", &called, 80)));
+            text.push_str(&format!("\n=== {called}\n\n{}", command_in(definition, "wharf", &called, 80)));
         }
-        insta::assert_snapshot!(all);
+        insta::assert_snapshot!(text);
     }
 
     /// The list of Docker's flags is no part of this project; where it lies beside it, ours must be complete.
@@ -181,7 +187,7 @@ mod tests {
             let mut columns = line.split('\t');
             let (Some(command), Some(flag)) = (columns.next(), columns.next()) else { continue };
             let name = command.trim_start_matches("docker ");
-            let Some(definition) = DEFINITIONS.iter().find(|d| d.names.contains(&name)) else { continue };
+            let Some(definition) = all().find(|d| d.names.contains(&name)) else { continue };
             let known = crate::usage::command(definition);
             let long = flag.trim_start_matches("--");
             if !flag.is_empty() && long != "help" && !known.get_arguments().any(|arg| arg.get_long() == Some(long)) {

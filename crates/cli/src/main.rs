@@ -8,7 +8,10 @@ mod app;
 mod build;
 mod cli;
 mod commands;
+#[cfg(test)]
+mod compatibility;
 mod connect;
+mod context;
 mod copy;
 mod create;
 mod credentials;
@@ -18,6 +21,7 @@ mod failure;
 mod grammar;
 mod help;
 mod output;
+mod plugins;
 mod runtime_main;
 mod template;
 mod terminal;

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::commands::{DEFINITIONS, GROUPS};
+use crate::commands::{GROUPS, all};
 use crate::usage;
 
 /// The program with all its commands.
@@ -12,16 +12,19 @@ pub fn whole(program: &'static str) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .disable_help_subcommand(true)
         .arg(Arg::new("host").short('H').long("host").help("Engine to talk to"))
+        .arg(Arg::new("context").short('c').long("context").help("Engine to talk to, by its name"))
         .arg(Arg::new("debug").short('D').long("debug").action(ArgAction::SetTrue).help("Say more about what happens"));
     for (group, about) in GROUPS {
-        let members = DEFINITIONS.iter().filter(|d| d.names[0].strip_prefix(group).is_some_and(|r| r.starts_with(' ')));
-        let commands = members.filter(|d| d.names[0] != "system man").map(|definition| {
-            let others = definition.names[1..].iter().filter_map(|name| name.strip_prefix(group)?.strip_prefix(' '));
-            usage::command(definition).visible_aliases(others.collect::<Vec<_>>())
-        });
+        let members = all().filter(|d| d.names[0].strip_prefix(group).is_some_and(|r| r.starts_with(' ')));
+        let commands =
+            members.filter(|d| !matches!(d.names[0], "system man" | "system dial-stdio")).map(|definition| {
+                let others =
+                    definition.names[1..].iter().filter_map(|name| name.strip_prefix(group)?.strip_prefix(' '));
+                usage::command(definition).visible_aliases(others.collect::<Vec<_>>())
+            });
         root = root.subcommand(Command::new(*group).about(*about).disable_help_subcommand(true).subcommands(commands));
     }
-    for definition in DEFINITIONS {
+    for definition in all() {
         for name in definition.names.iter().filter(|name| !name.contains(' ')) {
             root = root.subcommand(usage::command(definition).name(*name));
         }

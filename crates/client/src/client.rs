@@ -26,6 +26,8 @@ struct Inner {
     pool: Pool,
     version: Mutex<Version>,
     user_agent: HeaderValue,
+    /// Sent with every request.
+    further: HeaderMap,
 }
 
 /// At which version requests are sent.
@@ -57,7 +59,34 @@ impl Client {
 
     fn with(endpoint: Endpoint, version: Version) -> Self {
         let user_agent = HeaderValue::from_static(concat!("wharf/", env!("CARGO_PKG_VERSION"), " (linux)"));
-        Self(Arc::new(Inner { pool: Pool::new(endpoint), version: Mutex::new(version), user_agent }))
+        Self(Arc::new(Inner {
+            pool: Pool::new(endpoint),
+            version: Mutex::new(version),
+            user_agent,
+            further: HeaderMap::new(),
+        }))
+    }
+
+    /// The same with further headers in every request, such as a proxy before the engine wants.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for what cannot be a header.
+    pub fn with_headers(self, headers: &[(String, String)]) -> Result<Self> {
+        if headers.is_empty() {
+            return Ok(self);
+        }
+        let mut further = self.0.further.clone();
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().map_err(unsendable)?;
+            further.insert(name, HeaderValue::try_from(value).map_err(unsendable)?);
+        }
+        let inner = Inner {
+            pool: Pool::new(self.endpoint().clone()),
+            version: Mutex::new(self.spoken()),
+            user_agent: self.0.user_agent.clone(),
+            further,
+        };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Where the engine listens.
@@ -229,6 +258,7 @@ impl Client {
         let host = HeaderValue::try_from(self.endpoint().host_header()).map_err(unsendable)?;
         request.headers_mut().insert(header::HOST, host);
         request.headers_mut().insert(header::USER_AGENT, self.0.user_agent.clone());
+        request.headers_mut().extend(self.0.further.clone());
         Ok(request)
     }
 }

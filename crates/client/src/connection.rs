@@ -9,7 +9,8 @@ use hyper_util::rt::TokioIo;
 use wharf_types::{Error, Kind, Result};
 
 use crate::body::RequestBody;
-use crate::endpoint::{Endpoint, Stream};
+use crate::endpoint::Endpoint;
+use crate::wire::Wire;
 
 /// How many idle connections are kept; more are closed.
 const KEPT: usize = 8;
@@ -72,8 +73,8 @@ impl Pool {
     }
 
     async fn open(&self) -> Result<Sender> {
-        let stream: Stream = self.endpoint.connect().await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
+        let wire: Wire = self.endpoint.wire().await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(wire)).await.map_err(|error| self.broken(error))?;
         // The task ends with the connection: when the sender and the answer's body are gone, or the engine closes it.
         // What goes wrong on it is told to whoever waits for an answer, so nothing is lost here.
         tokio::spawn(async move { connection.with_upgrades().await });

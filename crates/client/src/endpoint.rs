@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::str::FromStr;
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use wharf_types::{Error, Kind, Result};
+
+use crate::ssh::Ssh;
+use crate::tls::Tls;
+use crate::wire::{Stream, Wire};
 
 /// Where an engine listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,34 +21,68 @@ pub enum Endpoint {
     Tcp {
         /// Host name or address, without brackets.
         host: String,
-        /// Port; 2375 where none is given.
-        port: u16,
+        /// Port; 2375 where none is given, 2376 with TLS.
+        port: Option<u16>,
+        /// How the connection is encrypted, if it is.
+        tls: Option<Tls>,
     },
+    /// `ssh://[user@]host[:port][/path/of/the/socket]`: by way of the person's own `ssh`.
+    Ssh(Ssh),
 }
 
-const DEFAULT_TCP_PORT: u16 = 2375;
+const PLAIN_PORT: u16 = 2375;
+const TLS_PORT: u16 = 2376;
 
 impl Endpoint {
-    /// Makes a connection.
+    /// The same place, spoken to with encryption. Only TCP can be encrypted; other places stay as they are.
+    #[must_use]
+    pub fn encrypted(self, with: Tls) -> Self {
+        match self {
+            Endpoint::Tcp { host, port, tls: _ } => Endpoint::Tcp { host, port, tls: Some(with) },
+            other => other,
+        }
+    }
+
+    /// Makes a connection whose bytes the caller moves itself, as `system dial-stdio` does.
     ///
     /// Fails with [`Kind::Unavailable`] where nobody listens and [`Kind::Forbidden`] where this user may not connect.
     pub async fn connect(&self) -> Result<Stream> {
-        let connected = match self {
-            Endpoint::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
-            Endpoint::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await.and_then(|stream| {
-                stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
-            }),
-        };
-        connected.map_err(|error| self.unreachable(error))
+        self.wire().await?.into_plain()
+    }
+
+    pub(crate) async fn wire(&self) -> Result<Wire> {
+        match self {
+            Endpoint::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(|error| self.unreachable(error))?;
+                Ok(Wire::Plain(Stream::Unix(stream)))
+            }
+            Endpoint::Tcp { host, tls, .. } => {
+                let connected = TcpStream::connect((host.as_str(), self.port())).await;
+                let stream = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+                let stream = stream.map_err(|error| self.unreachable(error))?;
+                match tls {
+                    Some(tls) => Ok(Wire::Other(Box::new(tls.connect(host, stream).await?))),
+                    None => Ok(Wire::Plain(Stream::Tcp(stream))),
+                }
+            }
+            Endpoint::Ssh(ssh) => Ok(Wire::Other(Box::new(ssh.connect()?))),
+        }
+    }
+
+    fn port(&self) -> u16 {
+        match self {
+            Endpoint::Tcp { port: Some(port), .. } => *port,
+            Endpoint::Tcp { tls: Some(_), .. } => TLS_PORT,
+            _ => PLAIN_PORT,
+        }
     }
 
     /// What the HTTP `Host` header says; engines on unix sockets do not look at it.
     pub(crate) fn host_header(&self) -> String {
         match self {
-            Endpoint::Unix(_) => "wharf".to_owned(),
-            Endpoint::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Endpoint::Tcp { host, port } => format!("{host}:{port}"),
+            Endpoint::Unix(_) | Endpoint::Ssh(_) => "wharf".to_owned(),
+            Endpoint::Tcp { host, .. } if host.contains(':') => format!("[{host}]:{}", self.port()),
+            Endpoint::Tcp { host, .. } => format!("{host}:{}", self.port()),
         }
     }
 
@@ -70,6 +105,7 @@ impl fmt::Display for Endpoint {
         match self {
             Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
             Endpoint::Tcp { .. } => write!(f, "tcp://{}", self.host_header()),
+            Endpoint::Ssh(ssh) => ssh.fmt(f),
         }
     }
 }
@@ -77,7 +113,7 @@ impl fmt::Display for Endpoint {
 impl FromStr for Endpoint {
     type Err = Error;
 
-    /// Reads `unix:///path`, `tcp://host[:port]`, `http://host[:port]` or an absolute path.
+    /// Reads `unix:///path`, `tcp://host[:port]`, `http://host[:port]`, `ssh://[user@]host[:port]` or an absolute path.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
         if text.starts_with('/') {
@@ -87,10 +123,9 @@ impl FromStr for Endpoint {
         match scheme {
             "unix" if rest.starts_with('/') => Ok(Endpoint::Unix(rest.into())),
             "tcp" | "http" => parse_host(rest.trim_end_matches('/')).ok_or_else(|| unusable(text)),
-            "https" | "ssh" | "npipe" => {
-                Err(Error::not_implemented(format!("connections by {scheme}:// are not supported yet"))
-                    .with_hint("use unix:// or, on this host only, tcp://"))
-            }
+            "ssh" => Ssh::parse(rest).map(Endpoint::Ssh).ok_or_else(|| unusable(text)),
+            "https" => Err(unusable(text).with_hint("write tcp://HOST:PORT, with --tlsverify")),
+            "npipe" => Err(Error::not_implemented("npipe:// is a Windows address, and this client is for Linux")),
             _ => Err(unusable(text)),
         }
     }
@@ -109,60 +144,9 @@ fn parse_host(text: &str) -> Option<Endpoint> {
         }
         None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
     };
-    let port = port.map_or(Some(DEFAULT_TCP_PORT), |port| port.parse().ok())?;
+    let port = port.map(str::parse).transpose().ok()?;
     let host = if host.is_empty() { "127.0.0.1" } else { host };
-    Some(Endpoint::Tcp { host: host.to_owned(), port })
-}
-
-/// A connection to an engine.
-#[derive(Debug)]
-pub enum Stream {
-    /// Over a unix socket.
-    Unix(UnixStream),
-    /// Over TCP.
-    Tcp(TcpStream),
-}
-
-/// Does the same with whichever connection it is.
-macro_rules! either {
-    ($stream:expr, $inner:ident => $do:expr) => {
-        match $stream {
-            Stream::Unix($inner) => $do,
-            Stream::Tcp($inner) => $do,
-        }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), inner => Pin::new(inner).poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), inner => Pin::new(inner).poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), inner => Pin::new(inner).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), inner => Pin::new(inner).poll_shutdown(cx))
-    }
+    Some(Endpoint::Tcp { host: host.to_owned(), port, tls: None })
 }
 
 #[cfg(test)]
@@ -178,13 +162,25 @@ mod tests {
             ("tcp://localhost", "tcp://localhost:2375"),
             ("tcp://[::1]:99", "tcp://[::1]:99"),
             ("tcp://:99/", "tcp://127.0.0.1:99"),
+            ("ssh://me@far:22/run/x.sock", "ssh://me@far:22/run/x.sock"),
+            ("ssh://far", "ssh://far"),
         ] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), shown, "{text}");
         }
-        for bad in ["", "nonsense", "unix://relative", "tcp://a:b", "tcp://[::1", "ftp://x"] {
+        for bad in [
+            "",
+            "nonsense",
+            "unix://relative",
+            "tcp://a:b",
+            "tcp://[::1",
+            "ftp://x",
+            "ssh://",
+            "ssh://a:b",
+            "ssh://-oProxyCommand=x",
+        ] {
             assert_eq!(bad.parse::<Endpoint>().unwrap_err().kind(), Kind::InvalidParameter, "{bad}");
         }
-        assert_eq!("ssh://host".parse::<Endpoint>().unwrap_err().kind(), Kind::NotImplemented);
+        assert_eq!("npipe:////./pipe/x".parse::<Endpoint>().unwrap_err().kind(), Kind::NotImplemented);
     }
 
     #[tokio::test]

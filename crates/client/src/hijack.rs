@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::demultiplexer::{Chunk, Demultiplexer, Source};
-use crate::endpoint::Stream;
 use crate::stream::is_multiplexed;
+use crate::wire::{Stream, Wire};
 
 /// A connection that has become the streams of a process.
 #[derive(Debug)]
@@ -37,9 +37,9 @@ impl Hijacked {
         let broke = |error| Error::system("the engine broke the connection off").caused_by(error);
         let upgraded = hyper::upgrade::on(response).await.map_err(broke)?;
         let parts = upgraded
-            .downcast::<TokioIo<Stream>>()
+            .downcast::<TokioIo<Wire>>()
             .map_err(|_| Error::system("the connection is of a kind that this client did not make"))?;
-        Ok(Self { stream: parts.io.into_inner(), early: parts.read_buf, multiplexed })
+        Ok(Self { stream: parts.io.into_inner().into_plain()?, early: parts.read_buf, multiplexed })
     }
 
     /// The two directions. `tty` decides how output is read only where the engine does not say (API before 1.42).

@@ -18,6 +18,7 @@
 //!
 //! Every failure is a [`wharf_types::Error`]: its kind follows the HTTP status, its hint comes from the engine.
 
+mod ask;
 mod body;
 mod builds;
 mod client;
@@ -31,11 +32,15 @@ mod images;
 mod networks;
 mod query;
 mod registries;
+mod ssh;
 mod stream;
 mod system;
+mod tls;
 mod upkeep;
 mod volumes;
+mod wire;
 
+pub use ask::Verb;
 pub use body::Upload;
 pub use builds::BuildPruneReport;
 pub use client::Client;
@@ -44,10 +49,13 @@ pub use containers::{
     Waiting,
 };
 pub use demultiplexer::{Chunk, Demultiplexer, Source};
-pub use endpoint::{Endpoint, Stream};
+pub use endpoint::Endpoint;
 pub use hijack::{Hijacked, Input, Output};
 pub use images::{CommitOptions, ImageListOptions, ImagePullOptions, ImportOptions};
 pub use registries::{DistributionInspect, ImagePushOptions, RemoteManifest};
+pub use ssh::Ssh;
 pub use stream::{ByteStream, JsonLines, OutputStream};
 pub use system::EventOptions;
+pub use tls::{Tls, TlsMaterial};
 pub use upkeep::{ItemOrProgress, Items};
+pub use wire::Stream;

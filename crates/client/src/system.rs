@@ -88,6 +88,7 @@ fn modern(old: LegacyDiskUsage) -> DiskUsage {
     let volume_size =
         |usage: &Option<wharf_api::volume::UsageData>| usage.as_ref().map_or(0, |usage| usage.size.max(0));
     DiskUsage {
+        layers_size: Some(old.layers_size),
         image_usage: images.map(|usage| Usage { total_size: old.layers_size, ..usage }),
         container_usage: usage(old.containers.into_inner(), |c| c.size_rw.unwrap_or(0), |c| running(c.state)),
         volume_usage: usage(

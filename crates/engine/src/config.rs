@@ -10,6 +10,7 @@ use wharf_registry::client::Settings;
 use wharf_runtime::spec::IdMapping;
 use wharf_types::{Error, Result};
 
+use crate::container::DaemonDefaults;
 use crate::network::Pool;
 
 /// Where an engine keeps its things and how it names them in the kernel.
@@ -39,6 +40,10 @@ pub struct Config {
     pub network: NetworkDefaults,
     /// What containers are like unless they say otherwise.
     pub containers: ContainerDefaults,
+    /// Logs, privileges and names of containers that say nothing else.
+    pub daemon: DaemonDefaults,
+    /// What may change while the engine runs.
+    pub changeable: Changeable,
 }
 
 /// What containers are like unless they say otherwise.
@@ -68,6 +73,15 @@ impl ContainerDefaults {
             own => own.to_vec(),
         }
     }
+}
+
+/// Settings that a running engine takes over, see [`crate::Engine::reload`].
+#[derive(Debug, Clone, Default)]
+pub struct Changeable {
+    /// What the engine says of itself in `info`.
+    pub labels: Vec<String>,
+    /// Whether it says everything that it does.
+    pub debug: bool,
 }
 
 /// What networks are like unless they say otherwise. All but the pools is about the default network alone.
@@ -131,6 +145,8 @@ impl Config {
             give_up_blobs: false,
             network: NetworkDefaults::default(),
             containers: ContainerDefaults::default(),
+            daemon: DaemonDefaults::default(),
+            changeable: Changeable::default(),
         }
     }
 

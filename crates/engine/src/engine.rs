@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rusqlite::Savepoint;
 use rustix::fs::{FlockOperation, fcntl_lock};
@@ -11,7 +11,7 @@ use wharf_runtime::cgroup::Group;
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::build::Builds;
-use crate::config::Config;
+use crate::config::{Changeable, Config};
 use crate::container::sandbox::Steps;
 use crate::container::{Containers, Directory};
 use crate::event::Events;
@@ -43,7 +43,8 @@ impl Engine {
         let events = Events::default();
         let for_images = events.clone();
         let (lock, store, images, executable) = crate::blocking(move || prepare(&prepared, &for_images)).await?;
-        let identity = Arc::new(Identity { id: own_id(&store).await? });
+        let changeable = RwLock::new(config.changeable.clone());
+        let identity = Arc::new(Identity { id: own_id(&store).await?, changeable });
         let networks = Networks::open(&config, &identity.id, &store, &events).await?;
         let volumes = Volumes::open(config.volumes_dir(), config.run.join("plugins"), &store, &events).await?;
         let (directory, steps) = (Directory::default(), Steps::default());
@@ -91,6 +92,22 @@ impl Engine {
     /// Where things are.
     pub fn config(&self) -> &Config {
         &self.services.config
+    }
+
+    /// Takes over settings that may change: what the engine says of itself and how registries are spoken to. What is under
+    /// way goes on with the old ones.
+    pub fn reload(&self, changeable: Changeable, registries: wharf_registry::client::Settings) {
+        let labels = changeable.labels.join(",");
+        let attributes = [("debug", changeable.debug.to_string()), ("labels", labels)];
+        *self.services.identity.changeable.write().unwrap_or_else(PoisonError::into_inner) = changeable;
+        self.services.images.use_registries(registries);
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
+        self.services.events.publish("daemon", "reload", self.id(), attributes);
+    }
+
+    /// The settings that may change, as they are now.
+    pub fn settings(&self) -> Changeable {
+        self.services.identity.settings()
     }
 
     /// Twelve hexadecimal digits that the names of this engine's things in the kernel carry.

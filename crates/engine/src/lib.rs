@@ -13,6 +13,7 @@ pub mod image;
 mod json;
 mod names;
 pub mod network;
+pub mod plugin;
 mod reconcile;
 mod services;
 mod store;
@@ -22,9 +23,10 @@ mod users;
 pub mod volume;
 
 pub use config::{
-    Config, ContainerDefaults, DEFAULT_DOWNLOADS, DEFAULT_ROOT, DEFAULT_RUN, DEFAULT_SOCKET, DEFAULT_UPLOADS,
-    NetworkDefaults,
+    Changeable, Config, ContainerDefaults, DEFAULT_DOWNLOADS, DEFAULT_ROOT, DEFAULT_RUN, DEFAULT_SOCKET,
+    DEFAULT_UPLOADS, NetworkDefaults,
 };
+pub use container::DaemonDefaults;
 pub use engine::Engine;
 pub use event::Events;
 pub use users::remap as remap_users;

@@ -1,10 +1,10 @@
 //! The handles that a container's owner works with.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use wharf_monitor::Reserve;
 
-use crate::config::Config;
+use crate::config::{Changeable, Config};
 use crate::container::Directory;
 use crate::container::sandbox::Steps;
 use crate::event::Events;
@@ -45,6 +45,15 @@ pub const SHARED_CGROUP: &str = "/wharf";
 pub struct Identity {
     /// Twelve hexadecimal digits that the names of its things in the kernel carry.
     pub id: String,
+    /// The settings that may change.
+    pub changeable: RwLock<Changeable>,
+}
+
+impl Identity {
+    /// The settings as they are now.
+    pub fn settings(&self) -> Changeable {
+        self.changeable.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Services {

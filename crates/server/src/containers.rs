@@ -35,7 +35,7 @@ async fn read(server: &Server, id: &str, action: &str, call: Call) -> Result<Ans
         }
         "top" => ok(&containers.top(id, call.query.option("ps_args").unwrap_or("-ef")).await?),
         "logs" => logs::follow(server, id, &call),
-        "changes" => ok(&containers.changes(id)?),
+        "changes" => ok(&containers.changes(id).await?),
         "stats" => stats::stats(server, id, &call).await,
         "export" => {
             containers.find(id)?;

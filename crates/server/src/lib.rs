@@ -13,10 +13,12 @@ mod containers;
 mod downgrade;
 mod events;
 mod execs;
+mod guards;
 mod hijack;
 mod images;
 mod listener;
 mod logs;
+mod metrics;
 mod networks;
 mod registries;
 mod request;
@@ -28,6 +30,7 @@ mod stream;
 mod streams;
 mod system;
 mod times;
+mod tls;
 mod transfer;
 mod upgrade;
 mod upkeep;
@@ -40,12 +43,15 @@ use tokio::task::JoinSet;
 use wharf_buildkit::BuildKit;
 use wharf_engine::Engine;
 
-pub use listener::{Host, Listener};
+pub use listener::{Access, Host, Listener};
+pub use metrics::{listen as listen_for_metrics, serve as serve_metrics};
+pub use tls::Tls;
 
 /// What the functions that answer requests work with.
 pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) buildkit: BuildKit,
+    pub(crate) guards: guards::Guards,
 }
 
 /// Answers requests on all listeners until `shutdown` is ready.
@@ -53,7 +59,18 @@ pub(crate) struct Server {
 /// Sockets are closed and their files removed when this returns. Requests that are being answered then end with the
 /// runtime; what they asked for goes on in the engine as far as it must.
 pub async fn serve(engine: Engine, listeners: Vec<Listener>, shutdown: impl Future<Output = ()>) {
-    let server = Arc::new(Server { buildkit: BuildKit::new(engine.clone()), engine });
+    serve_guarded(engine, listeners, Vec::new(), shutdown).await;
+}
+
+/// As [`serve()`]; the authorisation plugins of these names are asked about every request, in this order.
+pub async fn serve_guarded(
+    engine: Engine,
+    listeners: Vec<Listener>,
+    guards: Vec<String>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let guards = guards::Guards { names: guards, folder: engine.config().run.join("plugins") };
+    let server = Arc::new(Server { buildkit: BuildKit::new(engine.clone()), engine, guards });
     let mut loops = JoinSet::new();
     for listener in listeners {
         tracing::info!(%listener, "the API is served");

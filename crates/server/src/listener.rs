@@ -16,14 +16,26 @@ use tokio::net::{TcpListener, UnixListener};
 use wharf_types::{Error, Result, ResultExt};
 
 use crate::stream::Stream;
+use crate::tls::Tls;
 
 /// Where an engine is asked to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
     /// `unix:///path`.
     Unix(PathBuf),
-    /// `tcp://address:port`, without encryption: only on addresses of this host that no other host can reach.
-    Tcp(SocketAddr),
+    /// `tcp://address:port`; without encryption only on addresses of this host that no other host can reach.
+    Tcp(IpAddr, Option<u16>),
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Encryption of TCP, and whose certificates are let in.
+    pub tls: Option<Tls>,
+    /// Group whose members may use unix sockets, by name or number; `wharf` or `docker` where absent.
+    pub group: Option<String>,
+    /// Listen without encryption on addresses that other hosts reach, too: whoever reaches them is root here.
+    pub open_to_everybody: bool,
 }
 
 /// A socket on which an engine listens.
@@ -40,7 +52,7 @@ enum Socket {
         listener: UnixListener,
         _file: Option<SocketFile>,
     },
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<Tls>),
 }
 
 /// Groups whose members may use the engine, the first that is there.
@@ -57,15 +69,23 @@ impl Listener {
     ///
     /// Fails with `Conflict` where another engine answers, and `Forbidden` for TCP addresses that others can reach.
     pub fn bind(host: &Host) -> Result<Self> {
+        Self::bind_for(host, &Access::default())
+    }
+
+    /// As [`Listener::bind`], for those who may come in.
+    pub fn bind_for(host: &Host, access: &Access) -> Result<Self> {
         let socket = match host {
-            Host::Unix(path) => bind_unix(path)?,
-            Host::Tcp(address) => bind_tcp(*address)?,
+            Host::Unix(path) => bind_unix(path, access.group.as_deref())?,
+            Host::Tcp(address, port) => {
+                let port = port.unwrap_or(if access.tls.is_some() { TLS_PORT } else { PLAIN_PORT });
+                bind_tcp(SocketAddr::new(*address, port), access)?
+            }
         };
         Ok(Self { socket, host: host.to_string() })
     }
 
     /// Takes over a socket that listens already, from a service manager for instance; the file of it is not ours.
-    pub fn from_fd(fd: OwnedFd) -> Result<Self> {
+    pub fn from_fd(fd: OwnedFd, access: &Access) -> Result<Self> {
         let family = rustix::net::getsockname(&fd).map_err(io::Error::from).context("the descriptor is no socket")?;
         let socket = match family.address_family() {
             AddressFamily::UNIX => {
@@ -75,9 +95,9 @@ impl Listener {
             }
             AddressFamily::INET | AddressFamily::INET6 => {
                 let listener = std::net::TcpListener::from(fd);
-                refuse_reachable(listener.local_addr()?)?;
+                refuse_reachable(listener.local_addr()?, access)?;
                 listener.set_nonblocking(true)?;
-                Socket::Tcp(TcpListener::from_std(listener)?)
+                Socket::Tcp(TcpListener::from_std(listener)?, access.tls.clone())
             }
             _ => return Err(Error::invalid("the descriptor is neither a unix nor a TCP socket")),
         };
@@ -87,19 +107,35 @@ impl Listener {
     /// The address of a TCP socket, with the port that was chosen for port 0.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match &self.socket {
-            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Tcp(listener, _) => listener.local_addr().ok(),
             Socket::Unix { .. } => None,
         }
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<Stream> {
+    pub(crate) async fn accept(&self) -> io::Result<Guest> {
         match &self.socket {
-            Socket::Unix { listener, .. } => Ok(Stream::Unix(listener.accept().await?.0)),
-            Socket::Tcp(listener) => {
+            Socket::Unix { listener, .. } => Ok(Guest { stream: Stream::Unix(listener.accept().await?.0), tls: None }),
+            Socket::Tcp(listener, tls) => {
                 let stream = listener.accept().await?.0;
                 stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
+                Ok(Guest { stream: Stream::Tcp(stream), tls: tls.clone() })
             }
+        }
+    }
+}
+
+/// Who has knocked and may have to show a certificate first; that takes time and is not the listener's business.
+pub(crate) struct Guest {
+    stream: Stream,
+    tls: Option<Tls>,
+}
+
+impl Guest {
+    /// The connection, encrypted where it must be.
+    pub(crate) async fn admit(self) -> io::Result<Stream> {
+        match (self.stream, self.tls) {
+            (Stream::Tcp(stream), Some(tls)) => Ok(Stream::Tls(Box::new(tls.accept(stream).await?))),
+            (stream, _) => Ok(stream),
         }
     }
 }
@@ -110,7 +146,7 @@ impl fmt::Display for Listener {
     }
 }
 
-fn bind_unix(path: &Path) -> Result<Socket> {
+fn bind_unix(path: &Path, group: Option<&str>) -> Result<Socket> {
     let failed = || format!("cannot listen on unix://{}", path.display());
     let listener = match bind_path(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -121,7 +157,7 @@ fn bind_unix(path: &Path) -> Result<Socket> {
     };
     let listener = listener.with_context(failed)?;
     let file = SocketFile::of(path).with_context(failed)?;
-    permit_group(path).with_context(failed)?;
+    permit_group(path, group)?;
     listener.set_nonblocking(true).with_context(failed)?;
     let listener = UnixListener::from_std(listener).with_context(failed)?;
     Ok(Socket::Unix { listener, _file: Some(file) })
@@ -177,15 +213,23 @@ fn remove_stale(path: &Path) -> Result<()> {
     }
 }
 
-fn permit_group(path: &Path) -> io::Result<()> {
-    if let Some(group) = GROUPS.iter().find_map(|name| group_id(name)) {
+fn permit_group(path: &Path, named: Option<&str>) -> Result<()> {
+    let group = match named {
+        Some(name) => Some(name.parse().ok().or_else(|| group_id(name)).ok_or_else(|| {
+            Error::not_found(format!("there is no group {name:?} to own the socket"))
+                .with_hint("make it with 'groupadd', or name another one with --group")
+        })?),
+        None => GROUPS.iter().find_map(|name| group_id(name)),
+    };
+    let failed = || format!("cannot let the group use unix://{}", path.display());
+    if let Some(group) = group {
         match chown(path, None, Some(group)) {
             // Not root: the socket stays with this user's own group.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            other => other?,
+            other => other.with_context(failed)?,
         }
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE))
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE)).with_context(failed)
 }
 
 /// A group's number from /etc/group, which a static binary must read itself.
@@ -197,20 +241,28 @@ fn group_id(name: &str) -> Option<u32> {
     })
 }
 
-fn bind_tcp(address: SocketAddr) -> Result<Socket> {
-    refuse_reachable(address)?;
+fn bind_tcp(address: SocketAddr, access: &Access) -> Result<Socket> {
+    refuse_reachable(address, access)?;
     let failed = || format!("cannot listen on tcp://{address}");
     let listener = std::net::TcpListener::bind(address).with_context(failed)?;
     listener.set_nonblocking(true).with_context(failed)?;
-    Ok(Socket::Tcp(TcpListener::from_std(listener).with_context(failed)?))
+    Ok(Socket::Tcp(TcpListener::from_std(listener).with_context(failed)?, access.tls.clone()))
 }
 
-fn refuse_reachable(address: SocketAddr) -> Result<()> {
-    if address.ip().is_loopback() {
+fn refuse_reachable(address: SocketAddr, access: &Access) -> Result<()> {
+    let proves_itself = access.tls.as_ref().is_some_and(Tls::checks_clients);
+    if address.ip().is_loopback() || proves_itself {
         return Ok(());
     }
-    Err(Error::forbidden(format!("refusing to listen on tcp://{address} without TLS"))
-        .with_hint("whoever reaches this port is root on this host; listen on 127.0.0.1 or on a unix socket"))
+    if access.open_to_everybody {
+        tracing::warn!(%address, "whoever reaches this address is root on this host");
+        return Ok(());
+    }
+    let what = if access.tls.is_some() { "without asking clients for a certificate" } else { "without TLS" };
+    Err(Error::forbidden(format!("refusing to listen on tcp://{address} {what}")).with_hint(
+        "whoever reaches this port is root on this host: use --tlsverify ('system certificates' makes what it needs), \
+         listen on 127.0.0.1, or let clients come by ssh://",
+    ))
 }
 
 /// The file of a socket; removed when the engine ends, unless another engine has put its own there.
@@ -251,28 +303,32 @@ impl FromStr for Host {
         };
         match text.split_once("://").ok_or_else(unusable)? {
             ("unix", path) if path.starts_with('/') => Ok(Host::Unix(path.into())),
-            ("tcp", address) => parse_address(address.trim_end_matches('/')).map(Host::Tcp).ok_or_else(unusable),
+            ("tcp", address) => parse_address(address.trim_end_matches('/')).ok_or_else(unusable),
             _ => Err(unusable()),
         }
     }
 }
 
-const DEFAULT_PORT: u16 = 2375;
+const PLAIN_PORT: u16 = 2375;
+const TLS_PORT: u16 = 2376;
 
-fn parse_address(text: &str) -> Option<SocketAddr> {
+fn parse_address(text: &str) -> Option<Host> {
     let text = text.replacen("localhost", "127.0.0.1", 1);
     if let Some(port) = text.strip_prefix(':') {
-        return Some(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port.parse().ok()?));
+        return Some(Host::Tcp(IpAddr::from([127, 0, 0, 1]), Some(port.parse().ok()?)));
     }
-    let bare = || text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-    text.parse().ok().or_else(|| Some(SocketAddr::new(bare()?, DEFAULT_PORT)))
+    let both = || text.parse::<SocketAddr>().ok().map(|address| Host::Tcp(address.ip(), Some(address.port())));
+    let bare = || text.trim_matches(['[', ']']).parse::<IpAddr>().ok().map(|address| Host::Tcp(address, None));
+    both().or_else(bare)
 }
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Host::Unix(path) => write!(f, "unix://{}", path.display()),
-            Host::Tcp(address) => write!(f, "tcp://{address}"),
+            Host::Tcp(address, Some(port)) => write!(f, "tcp://{}", SocketAddr::new(*address, *port)),
+            Host::Tcp(IpAddr::V6(address), None) => write!(f, "tcp://[{address}]"),
+            Host::Tcp(address, None) => write!(f, "tcp://{address}"),
         }
     }
 }
@@ -288,7 +344,7 @@ mod tests {
             ("unix:///run/wharf.sock", "unix:///run/wharf.sock"),
             ("tcp://127.0.0.1:1234", "tcp://127.0.0.1:1234"),
             ("tcp://localhost:99", "tcp://127.0.0.1:99"),
-            ("tcp://[::1]", "tcp://[::1]:2375"),
+            ("tcp://[::1]", "tcp://[::1]"),
             ("tcp://:99", "tcp://127.0.0.1:99"),
         ] {
             assert_eq!(text.parse::<Host>().unwrap().to_string(), shown, "{text}");

@@ -23,6 +23,8 @@ pub(crate) struct Call {
     pub(crate) version: ApiVersion,
     pub(crate) query: Query,
     request: Request<Incoming>,
+    /// The body, where somebody had to see it before it is used.
+    ahead: Option<Bytes>,
 }
 
 /// The path of a request without its version, in parts, each with its escapes undone.
@@ -42,7 +44,7 @@ pub(crate) fn parse(request: Request<Incoming>) -> Result<(Path, Call)> {
     let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
     let path = Path(path.split('/').filter(|part| !part.is_empty()).map(decode).collect());
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    Ok((path, Call { version, query, request }))
+    Ok((path, Call { version, query, request, ahead: None }))
 }
 
 /// `/v1.47/info` is version 1.47 and `/info`.
@@ -76,9 +78,31 @@ impl Call {
         values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
     }
 
+    /// All headers.
+    pub(crate) fn all_headers(&self) -> &http::HeaderMap {
+        self.request.headers()
+    }
+
+    /// The query as it was sent.
+    pub(crate) fn raw_query(&self) -> Option<&str> {
+        self.request.uri().query()
+    }
+
+    /// Reads a JSON body before it is used: whoever uses it gets these bytes and no others. Other bodies stay where they
+    /// are, and nothing reads them as JSON later.
+    pub(crate) async fn read_ahead(&mut self) -> Result<Option<Bytes>> {
+        if self.ahead.is_none() && is_json(self.request.headers()) {
+            self.ahead = Some(read_limited(self.request.body_mut()).await?);
+        }
+        Ok(self.ahead.clone())
+    }
+
     /// The whole body.
     pub(crate) async fn bytes(self) -> Result<Bytes> {
-        read_limited(self.request.into_body()).await
+        match self.ahead {
+            Some(bytes) => Ok(bytes),
+            None => read_limited(self.request.into_body()).await,
+        }
     }
 
     /// The bare request, for an upgrade.
@@ -94,14 +118,17 @@ impl Call {
 
     /// The body as a JSON document, if there is a body.
     pub(crate) async fn optional_json<T: DeserializeOwned>(self) -> Result<Option<T>> {
-        let (parts, body) = self.request.into_parts();
-        read_json(&parts, body).await
+        Ok(self.take_json().await?.0)
     }
 
     /// As [`Call::optional_json`], where the request is needed afterwards.
     pub(crate) async fn take_json<T: DeserializeOwned>(self) -> Result<(Option<T>, Request<()>)> {
         let (parts, body) = self.request.into_parts();
-        let document = read_json(&parts, body).await?;
+        let bytes = match self.ahead {
+            Some(bytes) => bytes,
+            None => read_limited(body).await?,
+        };
+        let document = read_json(&parts, &bytes)?;
         Ok((document, Request::from_parts(parts, ())))
     }
 
@@ -109,21 +136,25 @@ impl Call {
     pub(crate) fn into_reader(self) -> impl std::io::Read + Send + 'static {
         let pieces = TryStreamExt::map_err(BodyStream::new(self.request.into_body()), std::io::Error::other);
         let pieces = pieces.try_filter_map(|frame| async { Ok(frame.into_data().ok()) });
-        SyncIoBridge::new(StreamReader::new(Box::pin(pieces)))
+        let rest = SyncIoBridge::new(StreamReader::new(Box::pin(pieces)));
+        std::io::Read::chain(std::io::Cursor::new(self.ahead.unwrap_or_default()), rest)
     }
 }
 
-async fn read_json<T: DeserializeOwned>(parts: &Parts, body: Incoming) -> Result<Option<T>> {
-    let bytes = read_limited(body).await?;
+fn read_json<T: DeserializeOwned>(parts: &Parts, bytes: &Bytes) -> Result<Option<T>> {
     if bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
     check_is_json(parts)?;
     let invalid = |error: serde_json::Error| Error::invalid(format!("invalid JSON: {error}"));
-    wharf_api::decode(&bytes).map(Some).map_err(invalid)
+    wharf_api::decode(bytes).map(Some).map_err(invalid)
 }
 
-async fn read_limited(body: Incoming) -> Result<Bytes> {
+async fn read_limited<B>(body: B) -> Result<Bytes>
+where
+    B: hyper::body::Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     match Limited::new(body, DOCUMENT_LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -133,13 +164,20 @@ async fn read_limited(body: Incoming) -> Result<Bytes> {
     }
 }
 
+fn content_type(headers: &http::HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn is_json(headers: &http::HeaderMap) -> bool {
+    let essence = content_type(headers).split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
 fn check_is_json(parts: &Parts) -> Result<()> {
-    let content_type =
-        parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
+    if is_json(&parts.headers) {
         return Ok(());
     }
+    let content_type = content_type(&parts.headers);
     Err(Error::invalid(format!("unsupported Content-Type header ({content_type}): must be 'application/json'")))
 }
 

@@ -9,12 +9,23 @@ use crate::serve::Handler;
 use crate::{Server, build, containers, events, execs, images, networks, registries, system, upkeep, volumes};
 
 impl Handler for Server {
-    async fn handle(&self, path: Path, call: Call) -> Result<Answer> {
+    async fn handle(&self, path: Path, mut call: Call) -> Result<Answer> {
+        match self.guards.admit(&path, &mut call).await? {
+            None => self.route(path, call).await,
+            Some(document) => self.guards.dismiss(document, self.route(path, call).await?).await,
+        }
+    }
+}
+
+impl Server {
+    async fn route(&self, path: Path, call: Call) -> Result<Answer> {
         let method = call.method().clone();
         let parts = path.parts();
         match (&method, &parts[..]) {
             (_, ["containers", rest @ ..]) => containers::route(self, &method, rest, call).await,
             (_, ["exec", id, action]) => execs::route(self, &method, id, action, call).await,
+            (&Method::GET, ["images", .., "attestations"]) => Err(not_yet("showing attestations")),
+            (&Method::PUT, ["volumes", _]) => Err(no_swarm("volumes of a cluster")),
             (_, ["images", rest @ ..]) => images::route(self, &method, rest, call).await,
             (_, ["networks", rest @ ..]) => networks::route(self, &method, rest, call).await,
             (_, ["volumes", rest @ ..]) => volumes::route(self, &method, rest, call).await,
@@ -24,6 +35,8 @@ impl Handler for Server {
             (&Method::GET, ["system", "df"]) => system::disk_usage(self, &call).await,
             (&Method::GET, ["plugins"]) => response::ok(&[(); 0]),
             (&Method::GET, ["plugins", name, "json"]) => Err(Error::not_found(format!("plugin {name:?} not found"))),
+            (&Method::POST, ["swarm", "init" | "join"]) => Err(not_yet("swarm mode")),
+            (&Method::POST, ["swarm", "leave"]) => Err(Error::unavailable("This node is not part of a swarm")),
             (_, [what @ ("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs"), ..]) => Err(no_swarm(what)),
             (_, ["wharf", rest @ ..]) => upkeep::route(self, &method, rest, call).await,
             (&Method::POST, ["commit"]) => images::commit(self, call).await,

@@ -16,10 +16,9 @@ use wharf_api::ApiVersion;
 use wharf_api::system::header as names;
 use wharf_types::{Error, Kind, Result};
 
-use crate::listener::Listener;
+use crate::listener::{Guest, Listener};
 use crate::request::{self, Call, Path};
 use crate::response::{self, Answer, AnswerBody};
-use crate::stream::Stream;
 
 /// What answers requests, once they are taken apart.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -36,8 +35,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) async fn accept_loop(listener: Listener, handler: Arc<impl Handler>) {
     loop {
         match listener.accept().await {
-            Ok(stream) => {
-                tokio::spawn(connection(stream, Arc::clone(&handler)));
+            Ok(guest) => {
+                tokio::spawn(connection(guest, Arc::clone(&handler)));
             }
             Err(error) => {
                 tracing::warn!(%listener, %error, "cannot accept a connection");
@@ -47,7 +46,12 @@ pub(crate) async fn accept_loop(listener: Listener, handler: Arc<impl Handler>) 
     }
 }
 
-async fn connection(stream: Stream, handler: Arc<impl Handler>) {
+async fn connection(guest: Guest, handler: Arc<impl Handler>) {
+    let stream = match tokio::time::timeout(HEADER_TIMEOUT, guest.admit()).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::warn!(%error, "a client was not let in"),
+        Err(_) => return,
+    };
     let service = service_fn(move |request| {
         let handler = Arc::clone(&handler);
         async move { Ok::<_, Infallible>(answer(&*handler, request).await) }

@@ -7,20 +7,33 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 /// A client's connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
     /// The socket itself, no longer watched by the runtime; it stays non-blocking.
+    ///
+    /// Where the connection is encrypted, a socket whose bytes the engine encrypts and passes on: such a stream does not
+    /// outlive the engine.
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
         match self {
             Stream::Unix(stream) => stream.into_std().map(OwnedFd::from),
             Stream::Tcp(stream) => stream.into_std().map(OwnedFd::from),
+            Stream::Tls(mut stream) => {
+                let (mut ours, theirs) = UnixStream::pair()?;
+                tokio::spawn(async move {
+                    // Both ends see the end of what they read; there is nobody else to tell.
+                    drop(tokio::io::copy_bidirectional(&mut ours, &mut *stream).await);
+                });
+                theirs.into_std().map(OwnedFd::from)
+            }
         }
     }
 }
@@ -31,6 +44,7 @@ macro_rules! either {
         match $stream {
             Stream::Unix($inner) => $do,
             Stream::Tcp($inner) => $do,
+            Stream::Tls($inner) => $do,
         }
     };
 }

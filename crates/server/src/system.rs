@@ -44,6 +44,7 @@ pub(crate) async fn disk_usage(server: &Server, call: &Call) -> Result<Answer> {
             partials_size: signed(store.partial_bytes),
         });
     }
+    usage.layers_size = usage.image_usage.as_ref().map(|images| images.total_size);
     if wants("container") {
         let options = ListOptions { all: true, size: true, ..ListOptions::default() };
         let disk = server.engine.containers().disk_usage().await?;

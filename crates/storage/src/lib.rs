@@ -8,6 +8,7 @@
 //!   a directory descriptor to the next, without following symbolic links, or inside `RESOLVE_IN_ROOT`.
 //! - What nothing refers to is garbage; whoever works on something holds a [`Lease`] on it.
 
+mod changes;
 mod compare;
 mod compression;
 mod content;
@@ -27,6 +28,7 @@ mod verify;
 pub mod overlay;
 pub mod tar;
 
+pub use changes::{Changed, Difference, changes};
 pub use compression::{Compression, Peeked, decompress};
 pub use content::{BlobInfo, ContentStore, Ingest, StagedBlob};
 pub use layers::{LayerInfo, LayerStore, StagedLayer};

@@ -256,6 +256,11 @@ impl TempEngine {
         Marks { folder: self.folder.path().to_owned(), cgroup: self.cgroup(), engine: self.id.clone() }
     }
 
+    /// Takes another program from the next start on; `None` for the one that was built.
+    pub fn use_program(&mut self, program: Option<PathBuf>) {
+        self.options.program = program;
+    }
+
     fn program(&self) -> PathBuf {
         self.options.program.clone().unwrap_or_else(program)
     }
@@ -280,8 +285,9 @@ impl TempEngine {
     fn answer(&mut self) -> Option<String> {
         let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
         assert!(ended.is_none(), "the engine ended at its start: {ended:?}\n{}", self.log());
-        let info = self.http().get("/info").ok()?;
-        Some(info.ok().json()["ID"].as_str().unwrap_or_default().to_owned())
+        // One that asks others whether it may answer refuses until they are there.
+        let info = self.http().get("/info").ok().filter(|answer| answer.status == 200)?;
+        Some(info.json()["ID"].as_str().unwrap_or_default().to_owned())
     }
 
     fn take_down(&mut self) {

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `bench`, `demo` and `vm`.
+//! The project's own commands: `cargo xtask test`, `bench`, `demo`, `vm`, `deb` and `install`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to a person")]
 
 mod bench;
@@ -6,6 +6,7 @@ mod cargo;
 mod command;
 mod demo;
 mod needs;
+mod package;
 mod test;
 mod torture;
 mod vm;
@@ -34,6 +35,10 @@ enum Task {
     Torture(torture::Arguments),
     /// Run the end-to-end tests on cgroup v2 in a virtual machine
     Vm(vm::Arguments),
+    /// Make a Debian package
+    Deb(package::DebArguments),
+    /// Install the program, its manual pages, completion and systemd units
+    Install(package::InstallArguments),
     /// One start of a container with nothing but system calls (the benchmark calls itself by this)
     #[command(hide = true)]
     Floor(bench::floor::Arguments),
@@ -46,6 +51,8 @@ fn main() -> ExitCode {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Torture(arguments) => torture::run(&arguments),
         Task::Vm(arguments) => vm::run(&arguments),
+        Task::Deb(arguments) => package::deb(&arguments),
+        Task::Install(arguments) => package::install(&arguments),
         Task::Floor(arguments) => bench::floor::run(&arguments),
     };
     match result {

@@ -38,7 +38,11 @@ pub const FOR_TESTS: &[Program] = &[
     program("podman", "podman", "images into and out of a registry"),
     program("chromium-headless-shell", "chromium-headless-shell", "the registry's page in a browser"),
     program("strace", "strace", "ending a process at a chosen system call"),
-    program("python3", "python3", "docker-py as a client"),
+    program("python3", "python3", "docker-py and testcontainers as clients"),
+    program("docker-compose", "docker-compose", "projects of several containers"),
+    program("ansible-playbook", "ansible", "configuration management that knows containers"),
+    program("node", "nodejs", "dockerode as a client"),
+    program("npm", "npm", "brings dockerode"),
     program("git", "git", "repositories as contexts of builds"),
     program("ssh-agent", "openssh-client", "an agent for builds"),
     program("pg_lsclusters", "postgresql", "a database that is killed"),
@@ -135,10 +139,11 @@ pub fn nextest() -> Result<()> {
     command::run(&mut install)
 }
 
-/// A Python environment with the `docker` package below the target folder; gives its interpreter.
+/// A Python environment with `docker` and `testcontainers` below the target folder; gives its interpreter.
 pub fn docker_py() -> Result<PathBuf> {
-    let works = |folder: &Path| imports(folder, "docker");
-    Ok(python("docker-py", &["docker>=7,<8"], "the SDK as a client", works)?.join("bin/python3"))
+    let works = |folder: &Path| imports(folder, "docker, testcontainers.core.container");
+    let packages = ["docker>=7,<8", "testcontainers>=4,<5"];
+    Ok(python("docker-py", &packages, "SDKs as clients", works)?.join("bin/python3"))
 }
 
 /// An object store that speaks S3, in a Python environment of its own; gives its program.
@@ -217,4 +222,18 @@ pub fn buildx() -> Result<PathBuf> {
     fs::remove_dir_all(apt)?;
     ensure!(program.is_file(), "the package docker-buildx has brought no plugin");
     Ok(program)
+}
+
+/// The folder of Node's modules below the target folder, with `dockerode` in it.
+pub fn dockerode() -> Result<PathBuf> {
+    let folder = command::target().join("dockerode");
+    let modules = folder.join("node_modules");
+    if !modules.join("dockerode/package.json").is_file() {
+        println!("fetching dockerode from npm's registry into {}: an SDK as a client", folder.display());
+        fs::create_dir_all(&folder)?;
+        let mut install = command::words("npm install --silent --no-audit --no-fund --ignore-scripts --prefix");
+        command::quietly(install.arg(&folder).arg("dockerode@5"))?;
+    }
+    ensure!(modules.join("dockerode/package.json").is_file(), "npm has brought no dockerode");
+    Ok(modules)
 }

@@ -120,10 +120,11 @@ fn deny() -> Result<Outcome> {
 /// The end-to-end tests, between two counts of everything that an engine could leave on the machine.
 fn e2e(arguments: &Arguments) -> Result<()> {
     let (python, moto, buildx) = (needs::docker_py()?, needs::moto()?, needs::buildx()?);
+    let modules = needs::dockerode()?;
     let before = Machine::take();
     let mut tests = nextest("--package wharf --test e2e", arguments);
     tests.env(foreign::STRICT, "1").env("WHARF_TEST_PYTHON", python).env(bucket::PROGRAM, moto);
-    let result = command::run(tests.env("WHARF_TEST_BUILDX", buildx));
+    let result = command::run(tests.env("WHARF_TEST_BUILDX", buildx).env("WHARF_TEST_NODE_MODULES", modules));
     let left = before.since();
     if !left.is_empty() {
         let left = format!("left on the machine:\n  {}", left.join("\n  "));

@@ -8,6 +8,9 @@ use crate::{List, container, image, volume};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct DiskUsage {
+    /// Bytes of all layers of images: gone from the newest version, and what Ansible looks at all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers_size: Option<i64>,
     /// Images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_usage: Option<Usage<image::Summary>>,

@@ -8,8 +8,10 @@ use clap::{ArgMatches, Command, FromArgMatches};
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
 
+mod absent;
 pub mod builder;
 mod container;
+mod context;
 mod image;
 mod manifest;
 mod network;
@@ -56,20 +58,30 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("builder", "Manage builds"),
     ("buildx", "Manage builds, as Docker's plugin calls them"),
     ("container", "Manage containers"),
+    ("context", "Manage contexts: engines by name"),
     ("image", "Manage images"),
     ("manifest", "Manage manifests and indexes in registries"),
     ("network", "Manage networks"),
     ("registry", "Serve images to others"),
     ("system", "Manage the engine"),
+    ("checkpoint", "Manage checkpoints"),
+    ("config", "Manage configurations of a swarm"),
+    ("node", "Manage nodes of a swarm"),
+    ("plugin", "Manage plugins"),
+    ("secret", "Manage secrets of a swarm"),
+    ("service", "Manage services of a swarm"),
+    ("stack", "Manage stacks of a swarm"),
+    ("swarm", "Manage a swarm"),
     ("volume", "Manage volumes"),
 ];
 
-/// Every command.
-pub const DEFINITIONS: &[&Definition] = &[
+/// Every command that wharf does.
+const DEFINITIONS: &[&Definition] = &[
     &builder::build::DEFINITION,
     &builder::du::DEFINITION,
     &builder::prune::DEFINITION,
     &container::attach::DEFINITION,
+    &container::commit::DEFINITION,
     &container::cp::DEFINITION,
     &container::create::DEFINITION,
     &container::diff::DEFINITION,
@@ -93,6 +105,15 @@ pub const DEFINITIONS: &[&Definition] = &[
     &container::unpause::DEFINITION,
     &container::update::DEFINITION,
     &container::wait::DEFINITION,
+    &context::carry::DEFINITION,
+    &context::carry::import::DEFINITION,
+    &context::create::DEFINITION,
+    &context::create::update::DEFINITION,
+    &context::inspect::DEFINITION,
+    &context::ls::DEFINITION,
+    &context::rm::DEFINITION,
+    &context::select::DEFINITION,
+    &context::select::show::DEFINITION,
     &image::bootstrap::DEFINITION,
     &image::history::DEFINITION,
     &image::import::DEFINITION,
@@ -121,14 +142,18 @@ pub const DEFINITIONS: &[&Definition] = &[
     &network::rm::DEFINITION,
     &registry::login::DEFINITION,
     &registry::logout::DEFINITION,
+    &system::certificates::DEFINITION,
     &system::check::DEFINITION,
     &registry::serve::DEFINITION,
     &system::completion::DEFINITION,
     &system::df::DEFINITION,
+    &system::dial_stdio::DEFINITION,
+    &system::doctor::DEFINITION,
     &system::events::DEFINITION,
     &system::info::DEFINITION,
     &system::inspect::DEFINITION,
     &system::man::DEFINITION,
+    &system::prune::DEFINITION,
     &system::version::DEFINITION,
     &volume::create::DEFINITION,
     &volume::inspect::DEFINITION,
@@ -136,6 +161,17 @@ pub const DEFINITIONS: &[&Definition] = &[
     &volume::prune::DEFINITION,
     &volume::rm::DEFINITION,
 ];
+
+/// Every command, and those of Docker's that wharf's engine does not do.
+pub fn all() -> impl Iterator<Item = &'static Definition> {
+    DEFINITIONS.iter().chain(absent::DEFINITIONS).copied()
+}
+
+/// Whether it is one that wharf's engine does not do.
+#[cfg(test)]
+pub fn is_absent(definition: &Definition) -> bool {
+    absent::DEFINITIONS.iter().any(|absent| absent.names == definition.names)
+}
 
 /// What the first words name.
 pub enum Found {
@@ -149,7 +185,7 @@ pub enum Found {
 
 /// Finds the command that the words begin with.
 pub fn find(words: &[String]) -> Found {
-    let by_name = |name: &str| DEFINITIONS.iter().find(|d| d.names.contains(&name)).copied();
+    let by_name = |name: &str| all().find(|d| d.names.contains(&name));
     let Some(first) = words.first() else { return Found::Nothing };
     if let Some((group, _)) = GROUPS.iter().find(|(name, _)| name == first) {
         return match words.get(1) {

@@ -27,6 +27,7 @@ pub fn key_of(domain: &str) -> &str {
 }
 
 /// Where the person's credentials are.
+#[derive(Default)]
 pub struct Store {
     path: PathBuf,
     document: Map<String, Value>,
@@ -50,6 +51,32 @@ impl Store {
             }
         };
         Ok(Self { path, document })
+    }
+
+    /// A setting that is a text, such as `currentContext`.
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.document.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    /// A setting that is a list of texts.
+    pub fn texts(&self, key: &str) -> Option<Vec<String>> {
+        let list = self.document.get(key)?.as_array()?;
+        Some(list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
+    /// A setting that has a text for each of several names, such as `HttpHeaders`.
+    pub fn pairs(&self, key: &str) -> Vec<(String, String)> {
+        let pairs = self.document.get(key).and_then(Value::as_object);
+        let pair = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+        pairs.map(|pairs| pairs.iter().filter_map(pair).collect()).unwrap_or_default()
+    }
+
+    /// Sets such a setting, or takes it away; [`Store::save`] makes it last.
+    pub fn set_text(&mut self, key: &str, value: &str) {
+        match value {
+            "" => drop(self.document.remove(key)),
+            value => drop(self.document.insert(key.to_owned(), value.into())),
+        }
     }
 
     /// The credentials for a registry; empty where there are none.
@@ -141,7 +168,7 @@ impl Store {
     }
 
     /// Replaces the file in one step, readable for its owner alone.
-    fn save(&self) -> Outcome<()> {
+    pub fn save(&self) -> Outcome<()> {
         let write = || -> std::io::Result<()> {
             let folder = self.path.parent().unwrap_or(Path::new("/"));
             std::fs::create_dir_all(folder)?;

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use clap::{Args, Command, FromArgMatches, Parser};
+use clap::{Args, Command, CommandFactory, Parser};
 
+use super::common::Common;
 use super::containers::ContainerFlags;
 use super::network::NetworkFlags;
 use super::registries::Registries;
@@ -42,6 +43,10 @@ pub struct Settings {
     pub pidfile: Option<PathBuf>,
     /// Become a session of its own.
     pub detached: bool,
+    /// What all engines are told.
+    pub common: Common,
+    /// What was given and has no effect, in sentences.
+    pub idle: Vec<String>,
 }
 
 /// The flags as clap knows them.
@@ -77,6 +82,11 @@ struct Flags {
     /// Write the process id into this file
     #[arg(long, value_name = "FILE")]
     pidfile: Option<PathBuf>,
+    /// Log everything
+    #[arg(short = 'D', long)]
+    debug: bool,
+    #[command(flatten)]
+    common: Common,
     /// Become a session of its own
     #[arg(long, hide = true)]
     detached: bool,
@@ -86,19 +96,22 @@ struct Flags {
 #[derive(Debug, Args)]
 struct Places {
     /// What must outlast a reboot: images, containers, volumes
-    #[arg(long, value_name = "DIR", default_value = wharf_engine::DEFAULT_ROOT)]
+    #[arg(long, alias = "data-root", value_name = "DIR", default_value = wharf_engine::DEFAULT_ROOT)]
     root: PathBuf,
     /// What a reboot may clear
-    #[arg(long, value_name = "DIR", default_value = wharf_engine::DEFAULT_RUN)]
+    #[arg(long, alias = "exec-root", value_name = "DIR", default_value = wharf_engine::DEFAULT_RUN)]
     run: PathBuf,
     /// Where to listen: unix://PATH, tcp://ADDRESS:PORT or fd:// (repeatable) [default: unix:///run/wharf.sock]
     #[arg(short = 'H', long = "host", value_name = "ADDRESS")]
     hosts: Vec<String>,
 }
 
-/// Reads the flags.
-pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Error> {
-    let flags = Flags::try_parse_from(std::iter::once("wharf engine".into()).chain(words))?;
+/// Where settings are unless `--config-file` says otherwise.
+const FILE: &str = "/etc/wharf/daemon.json";
+
+/// Reads the flags and the file.
+pub fn read(words: &[OsString]) -> Result<Settings, clap::Error> {
+    let (flags, idle) = super::common::read::<Flags>(Flags::command(), FILE, words)?;
     Ok(Settings {
         root: flags.places.root,
         run: flags.places.run,
@@ -111,16 +124,17 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Settings, clap::Err
         give_up_blobs: flags.give_up_blobs,
         network: flags.network.defaults(),
         containers: flags.containers,
-        log_level: flags.log_level,
+        log_level: if flags.debug { "debug".into() } else { flags.log_level },
         pidfile: flags.pidfile,
         detached: flags.detached,
+        common: flags.common,
+        idle,
     })
 }
 
 /// The definition, for help and manual pages.
 pub fn command() -> Command {
-    use clap::CommandFactory;
-    Flags::command()
+    super::common::complete(Flags::command())
 }
 
 /// `ADDRESS/LENGTH`. The address of the subnet itself stands for its first host.
@@ -138,9 +152,6 @@ pub fn subnet(text: &str) -> Result<(Ipv4Addr, u8), String> {
     }
 }
 
-/// Checks that the derive macros and the reader agree.
-const _: fn(&clap::ArgMatches) -> Result<Flags, clap::Error> = Flags::from_arg_matches;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,7 +164,7 @@ mod tests {
     #[test]
     fn flags_are_read() {
         let words = "--root /r --run /x --host unix:///a -H tcp://127.0.0.1:1 --bridge-subnet 10.9.0.0/24";
-        let settings = read(words.split(' ').map(OsString::from)).unwrap();
+        let settings = read(&words.split(' ').map(OsString::from).collect::<Vec<_>>()).unwrap();
         assert_eq!(settings.hosts, ["unix:///a", "tcp://127.0.0.1:1"]);
         assert_eq!(settings.bridge_address, Some((Ipv4Addr::new(10, 9, 0, 1), 24)));
         assert!(subnet("10.9.0.255/24").is_err() && subnet("x").is_err() && subnet("10.0.0.0/31").is_err());

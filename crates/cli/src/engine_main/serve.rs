@@ -5,31 +5,34 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
-use wharf_engine::{Config, Engine};
-use wharf_server::{Host, Listener};
+use wharf_engine::{Changeable, Config, Engine};
+use wharf_server::{Access, Host, Listener};
 use wharf_types::{Error, Result, ResultExt};
 
 use super::flags::Settings;
-use crate::output::journal;
+use super::log::SetLevel;
+use super::{dump, log};
 
-/// Runs the engine until SIGTERM or SIGINT. Containers go on without it.
-pub fn run(settings: Settings) -> Result<()> {
+/// Runs the engine until SIGTERM or SIGINT. Containers go on without it. `again` reads the settings again.
+pub fn run(settings: Settings, again: impl Fn() -> Result<Settings, clap::Error> + Send + 'static) -> Result<()> {
     if settings.detached {
         // Whoever started us goes on without us, and signals meant for its terminal are not meant for us.
         rustix::process::setsid().map_err(std::io::Error::from).context("cannot become a session of its own")?;
     }
-    let level = if settings.log_level == "fatal" { "error" } else { &settings.log_level };
-    journal::to_stderr(level)?;
+    let set_level = log::begin(&settings.log_level, &settings.common.log_format)?;
     if !rustix::process::geteuid().is_root() {
         return Err(Error::forbidden("the engine must be run as root")
             .with_hint("use sudo; engines for ordinary users are not supported yet"));
+    }
+    for line in &settings.idle {
+        tracing::warn!("{line}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(workers())
         .build()
         .context("cannot start the engine's threads")?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(serve(settings, set_level, again))
 }
 
 /// Few threads: the engine waits much more than it works.
@@ -37,14 +40,22 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 4)
 }
 
-async fn serve(settings: Settings) -> Result<()> {
+async fn serve(
+    settings: Settings,
+    set_level: SetLevel,
+    again: impl Fn() -> Result<Settings, clap::Error> + Send + 'static,
+) -> Result<()> {
     // Listening comes first: nothing is touched where another engine has the socket.
-    let listeners = listeners(&settings.hosts)?;
+    let listeners = listeners(&settings)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let engine = Engine::open(config(&settings)?).await?;
     let _pidfile = settings.pidfile.as_deref().map(PidFile::write).transpose()?;
     tracing::info!(id = engine.id(), root = %settings.root.display(), "the engine runs");
+    if let Some(address) = settings.common.metrics_addr {
+        tokio::spawn(wharf_server::serve_metrics(engine.clone(), wharf_server::listen_for_metrics(address).await?));
+    }
+    tokio::spawn(heed_signals(engine.clone(), settings.run.clone(), set_level, again));
     let shutdown = async move {
         let name = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -52,9 +63,47 @@ async fn serve(settings: Settings) -> Result<()> {
         };
         tracing::info!(signal = name, "the engine ends; containers go on");
     };
-    wharf_server::serve(engine.clone(), listeners, shutdown).await;
+    wharf_server::serve_guarded(engine.clone(), listeners, settings.common.authorization_plugin, shutdown).await;
     engine.close().await;
     Ok(())
+}
+
+/// Reads the settings again on SIGHUP, and says what goes on on SIGUSR1.
+async fn heed_signals(
+    engine: Engine,
+    run: PathBuf,
+    set_level: SetLevel,
+    again: impl Fn() -> Result<Settings, clap::Error>,
+) {
+    let (Ok(mut hangup), Ok(mut user)) = (signal(SignalKind::hangup()), signal(SignalKind::user_defined1())) else {
+        return tracing::warn!("signals cannot be heeded");
+    };
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => match reload(&engine, &set_level, again()) {
+                Ok(()) => tracing::info!("the settings were read again"),
+                Err(why) => tracing::error!("the settings were not taken over: {why}"),
+            },
+            _ = user.recv() => match dump::write(&engine, &run).await {
+                Ok(path) => tracing::info!(path = %path.display(), "what goes on was written down"),
+                Err(error) => tracing::error!(error = error.chain(), "what goes on was not written down"),
+            },
+        }
+    }
+}
+
+/// Takes over what may change: log level, labels, mirrors, insecure registries, proxies.
+fn reload(engine: &Engine, set_level: &SetLevel, settings: Result<Settings, clap::Error>) -> Result<(), String> {
+    let settings = settings.map_err(|error| error.to_string())?;
+    let changeable = changeable(&settings).map_err(|error| error.chain())?;
+    set_level(&settings.log_level).map_err(|error| error.chain())?;
+    engine.reload(changeable, settings.registries.settings());
+    Ok(())
+}
+
+fn changeable(settings: &Settings) -> Result<Changeable> {
+    let debug = matches!(settings.log_level.as_str(), "debug" | "trace");
+    Ok(Changeable { labels: settings.common.labels()?, debug })
 }
 
 fn config(settings: &Settings) -> Result<Config> {
@@ -69,25 +118,28 @@ fn config(settings: &Settings) -> Result<Config> {
         give_up_blobs: settings.give_up_blobs,
         network: settings.network.clone(),
         containers: settings.containers.defaults()?,
+        daemon: settings.common.defaults(),
+        changeable: changeable(settings)?,
         ..Config::new(&settings.root, &settings.run)
     })
 }
 
-fn listeners(hosts: &[String]) -> Result<Vec<Listener>> {
+fn listeners(settings: &Settings) -> Result<Vec<Listener>> {
+    let access = settings.common.access()?;
     let default = [format!("unix://{}", wharf_engine::DEFAULT_SOCKET)];
-    let hosts = if hosts.is_empty() { &default[..] } else { hosts };
+    let hosts = if settings.hosts.is_empty() { &default[..] } else { &settings.hosts };
     let mut listeners = Vec::new();
     for host in hosts {
         match host.strip_prefix("fd://") {
-            Some(_) => listeners.extend(inherited()?),
-            None => listeners.push(Listener::bind(&host.parse::<Host>()?)?),
+            Some(_) => listeners.extend(inherited(&access)?),
+            None => listeners.push(Listener::bind_for(&host.parse::<Host>()?, &access)?),
         }
     }
     Ok(listeners)
 }
 
 /// Sockets that a service manager hands over, beginning with descriptor 3 (sd_listen_fds(3)).
-fn inherited() -> Result<Vec<Listener>> {
+fn inherited(access: &Access) -> Result<Vec<Listener>> {
     let count = crate::env::listen_descriptors();
     if count == 0 {
         return Err(
@@ -98,7 +150,7 @@ fn inherited() -> Result<Vec<Listener>> {
         .map(|number| -> Result<Listener> {
             let fd: OwnedFd = wharf_sys::inherit::take(number)
                 .with_context(|| format!("descriptor {number} cannot be taken over"))?;
-            Listener::from_fd(fd)
+            Listener::from_fd(fd, access)
         })
         .collect()
 }

@@ -144,7 +144,7 @@ async fn await_output(mut stream: Stream, early: Bytes, framed: bool, report: &R
 }
 
 /// Both directions of a connection, blocking.
-fn blocking(stream: Stream) -> io::Result<(Box<dyn Read + Send>, Box<dyn HalfClose>)> {
+pub fn blocking(stream: Stream) -> io::Result<(Box<dyn Read + Send>, Box<dyn HalfClose>)> {
     Ok(match stream {
         Stream::Unix(stream) => {
             let stream = stream.into_std()?;
@@ -160,7 +160,8 @@ fn blocking(stream: Stream) -> io::Result<(Box<dyn Read + Send>, Box<dyn HalfClo
 }
 
 /// A writer that can say "that was all" while reading goes on.
-trait HalfClose: Write + Send {
+pub trait HalfClose: Write + Send {
+    /// Says it.
     fn close(&mut self) -> io::Result<()>;
 }
 

@@ -9,8 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, open, readlinkat, statat};
-use wharf_api::container::{Change, PathStat};
+use wharf_api::container::{Change, ChangeKind, PathStat};
 use wharf_runtime::spec::IdMapping;
+use wharf_storage::Difference;
 use wharf_storage::tar::{self, Limits};
 use wharf_sys::path::open_in_root;
 use wharf_types::{Error, Result, ResultExt};
@@ -108,9 +109,18 @@ impl Containers {
     }
 
     /// What the container changed of its image.
-    pub fn changes(&self, name: &str) -> Result<Vec<Change>> {
-        self.find(name)?;
-        Err(Error::not_implemented("diff is not there yet"))
+    pub async fn changes(&self, name: &str) -> Result<Vec<Change>> {
+        let (this, snapshot) = (self.clone(), self.find(name)?);
+        crate::blocking(move || {
+            let files = this.services.images.snapshots().get(&snapshot.record.id);
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let upper = open(&files.upper, flags, Mode::empty()).map_err(std::io::Error::from);
+            let upper = upper.context("cannot open what the container wrote")?;
+            let below = wharf_storage::overlay::mount_layers(&snapshot.record.layers)?;
+            let changed = wharf_storage::changes(upper.as_fd(), below.as_fd(), &OURS, &FRAME)?;
+            Ok(changed.into_iter().map(change).collect())
+        })
+        .await
     }
 
     /// Opens the container's root: the live one where it runs, a mount that is attached nowhere otherwise.
@@ -159,6 +169,29 @@ fn user_of(root: &OwnedFd, user: &str) -> Result<Option<(u32, u32)>> {
         String::from_utf8_lossy(&bytes).into_owned()
     };
     wharf_runtime::ids_of(user, &text("/etc/passwd"), &text("/etc/group")).map(Some)
+}
+
+/// What the engine puts into every container, and Docker has below the container's own changes.
+const OURS: [&[u8]; 8] = [
+    b"/.dockerenv",
+    b"/dev/console",
+    b"/dev/pts",
+    b"/dev/shm",
+    b"/etc/hostname",
+    b"/etc/hosts",
+    b"/etc/mtab",
+    b"/etc/resolv.conf",
+];
+/// The folders that it makes for that, and to mount file systems on.
+const FRAME: [&[u8]; 4] = [b"/dev", b"/etc", b"/proc", b"/sys"];
+
+fn change((path, difference): wharf_storage::Changed) -> Change {
+    let kind = match difference {
+        Difference::Modified => ChangeKind::Modified,
+        Difference::Added => ChangeKind::Added,
+        Difference::Deleted => ChangeKind::Deleted,
+    };
+    Change { path: String::from_utf8_lossy(&path).into_owned(), kind }
 }
 
 /// Opens the folder of `path` and looks at its last name without following it. `/`, and paths that end in `/` or `.`,

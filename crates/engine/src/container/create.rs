@@ -149,6 +149,7 @@ fn prepare(
     }
     health::check(&config)?;
     let mut host_config = request.host_config.unwrap_or_default();
+    services.config.daemon.apply(&mut host_config);
     let defaults = &services.config.containers;
     let warnings = host::adapt(&mut host_config, defaults)?;
     resolve_references(services, directory, &mut host_config)?;

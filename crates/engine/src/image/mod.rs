@@ -54,14 +54,19 @@ impl Images {
         &self.inner.store
     }
 
-    /// What transfers share.
-    /// What the engine was told about registries.
-    pub(crate) fn registries(&self) -> &wharf_registry::client::Settings {
-        self.inner.remote.registry().settings()
+    /// What the engine was told about registries, last.
+    pub(crate) fn registries(&self) -> wharf_registry::client::Settings {
+        self.inner.remote.registry().settings().clone()
     }
 
+    /// What transfers share.
     fn remote(&self) -> &remote::Remote {
         &self.inner.remote
+    }
+
+    /// Speaks to registries by other settings from now on.
+    pub(crate) fn use_registries(&self, settings: wharf_registry::client::Settings) {
+        self.remote().use_registries(settings);
     }
 
     /// The containers' folders.

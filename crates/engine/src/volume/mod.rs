@@ -17,6 +17,7 @@ use crate::event::Events;
 use crate::names;
 use crate::store::{Durability, Store};
 use plugin::Plugin;
+pub(crate) use plugin::plugin_exchange;
 
 /// A volume.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -151,6 +151,25 @@ impl Plugin {
     }
 }
 
+/// One request to the plugin of this name, whatever kind it is: status and body of its answer.
+pub fn plugin_exchange(name: &str, own: &Path, path: &str, body: &str) -> Result<(u16, Vec<u8>)> {
+    let missing = || Error::not_found(format!("plugin \"{name}\" not found"));
+    let address = Some(name).filter(|name| wharf_types::validate_name(name)).and_then(|name| address_of(name, own));
+    let failed = || format!("plugin {name} does not answer {path}");
+    match address.ok_or_else(missing)? {
+        Address::Unix(socket) => {
+            let stream = UnixStream::connect(socket).with_context(failed)?;
+            stream.set_read_timeout(Some(PATIENCE)).with_context(failed)?;
+            exchange(stream, path, body).with_context(failed)
+        }
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect(address).with_context(failed)?;
+            stream.set_read_timeout(Some(PATIENCE)).with_context(failed)?;
+            exchange(stream, path, body).with_context(failed)
+        }
+    }
+}
+
 fn address_of(name: &str, own: &Path) -> Option<Address> {
     for folder in [own, Path::new(SOCKETS)] {
         for socket in [folder.join(format!("{name}.sock")), folder.join(name).join(format!("{name}.sock"))] {

@@ -45,7 +45,7 @@ async fn attach(app: &App, flags: AttachFlags) -> Outcome {
     if config.tty && stdin && !crate::terminal::raw::stdin_is_terminal() {
         return Err(Failure::new("the input device is not a TTY").with_hint("--no-stdin attaches without input"));
     }
-    let keys = detach::parse(flags.detach_keys.as_deref().unwrap_or_default()).map_err(Failure::new)?;
+    let keys = detach::parse(&app.detach_keys(flags.detach_keys.as_deref())?).map_err(Failure::new)?;
     let waiting = client.container_wait(&inspect.id, WaitCondition::NotRunning).await?;
     let options = AttachOptions {
         stream: true,

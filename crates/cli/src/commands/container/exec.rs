@@ -63,7 +63,7 @@ async fn exec(app: &App, flags: ExecFlags) -> Outcome {
         return Err(Failure::new("the input device is not a TTY")
             .with_hint("leave out -t when standard input is a pipe or a file"));
     }
-    let keys = detach::parse(flags.detach_keys.as_deref().unwrap_or_default()).map_err(Failure::new)?;
+    let keys = detach::parse(&app.detach_keys(flags.detach_keys.as_deref())?).map_err(Failure::new)?;
     let config = config(&flags, command)?;
     let client = app.client().await?;
     let id = client.exec_create(container, &config).await?.id;

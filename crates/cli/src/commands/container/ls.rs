@@ -79,7 +79,8 @@ const SIZED: Kind = Kind {
 
 async fn ls(app: &App, flags: LsFlags) -> Outcome {
     let kind = if flags.size { &SIZED } else { &KIND };
-    let given = flags.format.as_deref().unwrap_or_default();
+    let given = app.format(flags.format.as_deref(), "psFormat")?;
+    let given = given.as_str();
     let quiet = flags.quiet && (given.is_empty() || given == "table");
     let format = Format::parse(if quiet { "{{.ID}}" } else { given }, kind)
         .map_err(|error| Failure::new(format!("failed to parse template: {error}")))?;

@@ -1,6 +1,7 @@
 //! `container ...` and the short names of the same.
 
 pub mod attach;
+pub mod commit;
 pub mod cp;
 pub mod create;
 pub mod diff;

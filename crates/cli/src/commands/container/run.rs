@@ -52,7 +52,7 @@ async fn run(app: &App, flags: RunFlags) -> Outcome {
             .with_code(1));
     }
     let keys =
-        detach::parse(flags.detach_keys.as_deref().unwrap_or_default()).map_err(|why| refused(Failure::new(why)))?;
+        detach::parse(&app.detach_keys(flags.detach_keys.as_deref())?).map_err(|why| refused(Failure::new(why)))?;
     let created = make(app, &flags.container, &create).await.map_err(refused)?;
     let client = app.client().await?;
     let removed = flags.container.rm;

@@ -81,7 +81,7 @@ async fn attached(app: &App, flags: &StartFlags, container: &str) -> Outcome {
     let client = app.client().await?;
     let inspect = client.container_inspect(container, false).await?;
     let config = inspect.config.unwrap_or_default();
-    let keys = detach::parse(flags.detach_keys.as_deref().unwrap_or_default()).map_err(Failure::new)?;
+    let keys = detach::parse(&app.detach_keys(flags.detach_keys.as_deref())?).map_err(Failure::new)?;
     let stdin = flags.interactive && config.open_stdin;
     let options = AttachOptions {
         stream: true,

@@ -58,7 +58,7 @@ const KIND: Kind = Kind {
 const CLEAR: &str = "\x1b[H\x1b[J";
 
 async fn stats(app: &App, flags: StatsFlags) -> Outcome {
-    let format = Format::parse(flags.format.as_deref().unwrap_or_default(), &KIND)?;
+    let format = Format::parse(&app.format(flags.format.as_deref(), "statsFormat")?, &KIND)?;
     let client = app.client().await?;
     let names = names(client, &flags).await?;
     if flags.no_stream {

@@ -73,7 +73,8 @@ async fn ls(app: &App, flags: LsFlags) -> Outcome {
     if flags.tree && (flags.quiet || flags.no_trunc || flags.digests || flags.format.is_some()) {
         return Err(Failure::new("--tree goes with neither --quiet, --no-trunc, --digests nor --format"));
     }
-    let given = flags.format.as_deref().unwrap_or_default();
+    let given = app.format(flags.format.as_deref(), "imagesFormat")?;
+    let given = given.as_str();
     let digests =
         format!("table {{{{.Repository}}}}\t{{{{.Tag}}}}\t{{{{.Digest}}}}\t{{{{.ID}}}}\t{CREATED}\t{{{{.Size}}}}");
     let format = match given {

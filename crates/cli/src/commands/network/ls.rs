@@ -51,7 +51,8 @@ const KIND: Kind = Kind {
 };
 
 async fn ls(app: &App, flags: LsFlags) -> Outcome {
-    let given = flags.format.as_deref().unwrap_or_default();
+    let given = app.format(flags.format.as_deref(), "networksFormat")?;
+    let given = given.as_str();
     let format = Format::parse(if flags.quiet && given.is_empty() { "{{.ID}}" } else { given }, &KIND)?;
     let mut networks = app.client().await?.network_list(&filters(&flags.filter)?).await?;
     networks.sort_by(|a, b| output::natural_order(&a.name, &b.name));

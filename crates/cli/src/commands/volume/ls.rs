@@ -55,7 +55,8 @@ async fn ls(app: &App, flags: LsFlags) -> Outcome {
     if flags.cluster {
         return Err(Failure::new("cluster volumes need a swarm, and this engine is in none"));
     }
-    let given = flags.format.as_deref().unwrap_or_default();
+    let given = app.format(flags.format.as_deref(), "volumesFormat")?;
+    let given = given.as_str();
     let format = Format::parse(if flags.quiet && given.is_empty() { "{{.Name}}" } else { given }, &KIND)?;
     let mut volumes = app.client().await?.volume_list(&filters(&flags.filter)?).await?.volumes;
     volumes.sort_by(|a, b| output::natural_order(&a.name, &b.name));

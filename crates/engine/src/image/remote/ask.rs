@@ -27,7 +27,7 @@ impl Images {
     /// Shows credentials to a registry; gives a token to keep in their place, if the registry has one to give.
     pub async fn log_in(&self, server: &str, credentials: &Credentials) -> Result<Option<String>> {
         let domain = domain(server);
-        Ok(self.remote().registry.login(&domain, credentials).await?.identity_token)
+        Ok(self.remote().registry().login(&domain, credentials).await?.identity_token)
     }
 
     /// Searches Docker Hub, or the registry that the term begins with.
@@ -40,7 +40,7 @@ impl Images {
             return Err(Error::invalid("there is nothing to search for"));
         }
         let limit = if limit == 0 { 25 } else { limit.min(MOST) };
-        let found = self.remote().registry.search(domain, rest, limit, credentials).await?;
+        let found = self.remote().registry().search(domain, rest, limit, credentials).await?;
         let result = |found: wharf_registry::client::Found| SearchResult {
             star_count: found.star_count,
             is_official: found.is_official,
@@ -62,7 +62,7 @@ impl Images {
             }
             Meaning::Manifest(manifest) => {
                 let repository =
-                    self.remote().registry.repository(name.domain(), name.path(), credentials, Access::Pull)?;
+                    self.remote().registry().repository(name.domain(), name.path(), credentials, Access::Pull)?;
                 let config = repository.small_blob(&manifest.config.digest, CONFIG).await?;
                 // An artifact has no platform.
                 let image = parts(&manifest, &config).ok().map(|(image, _)| image);
@@ -86,7 +86,7 @@ impl Images {
 
     /// The manifest or index that a name means in its registry, byte for byte.
     pub async fn remote_manifest(&self, name: &Reference, credentials: &Credentials) -> Result<Document> {
-        let repository = self.remote().registry.repository(name.domain(), name.path(), credentials, Access::Pull)?;
+        let repository = self.remote().registry().repository(name.domain(), name.path(), credentials, Access::Pull)?;
         let asked =
             name.digest().map_or_else(|| name.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
         repository.manifest(&asked).await.map_err(|error| in_dockers_words(error, name))
@@ -102,7 +102,7 @@ impl Images {
     ) -> Result<wharf_types::Digest> {
         serde_json::from_slice::<Value>(&bytes)
             .map_err(|error| Error::invalid("the manifest is no valid JSON").caused_by(error))?;
-        let repository = self.remote().registry.repository(name.domain(), name.path(), credentials, Access::Push)?;
+        let repository = self.remote().registry().repository(name.domain(), name.path(), credentials, Access::Push)?;
         let own = wharf_types::Digest::of(&bytes).to_string();
         let tag = name.tag().map_or(own, str::to_owned);
         repository.put_manifest(&tag, media_type, bytes.into()).await
@@ -110,7 +110,7 @@ impl Images {
 
     /// The tags of a repository in its registry.
     pub async fn remote_tags(&self, name: &Reference, credentials: &Credentials) -> Result<Vec<String>> {
-        let repository = self.remote().registry.repository(name.domain(), name.path(), credentials, Access::Pull)?;
+        let repository = self.remote().registry().repository(name.domain(), name.path(), credentials, Access::Pull)?;
         repository.tags().await.map_err(|error| in_dockers_words(error, name))
     }
 }

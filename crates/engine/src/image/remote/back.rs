@@ -85,7 +85,7 @@ impl Images {
 
     /// As anybody may read it: nobody's credentials are kept.
     fn repository_of(&self, name: &Reference) -> Result<Repository> {
-        self.remote().registry.repository(name.domain(), name.path(), &Credentials::default(), Access::Pull)
+        self.remote().registry().repository(name.domain(), name.path(), &Credentials::default(), Access::Pull)
     }
 }
 

@@ -8,7 +8,7 @@ mod push;
 mod shared;
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
 use wharf_api::image::Progress;
@@ -25,7 +25,8 @@ pub type Report = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// What all transfers of an engine share.
 pub(super) struct Remote {
-    registry: Registry,
+    /// Another one once the settings change.
+    registry: RwLock<Registry>,
     /// Layers that are being fetched.
     layers: shared::Table,
     downloads: Semaphore,
@@ -41,7 +42,7 @@ impl Remote {
     pub(super) fn new(settings: Settings, downloads: usize, uploads: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
-            registry: Registry::new(settings),
+            registry: RwLock::new(Registry::new(settings)),
             layers: shared::Table::default(),
             downloads: Semaphore::new(downloads.max(1)),
             uploads: Semaphore::new(uploads.max(1)),
@@ -53,8 +54,12 @@ impl Remote {
 }
 
 impl Remote {
-    pub(super) fn registry(&self) -> &Registry {
-        &self.registry
+    pub(super) fn registry(&self) -> Registry {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn use_registries(&self, settings: Settings) {
+        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Registry::new(settings);
     }
 }
 

@@ -44,7 +44,7 @@ impl Images {
     /// Dropping the future stops the pull; what has arrived stays for the next one.
     pub async fn pull(&self, request: &PullRequest, report: &Report) -> Result<()> {
         let PullRequest { name, credentials, .. } = request;
-        let repository = self.remote().registry.repository(name.domain(), name.path(), credentials, Access::Pull)?;
+        let repository = self.remote().registry().repository(name.domain(), name.path(), credentials, Access::Pull)?;
         let repository = Arc::new(repository);
         if name.tag().is_some() || name.digest().is_some() {
             return self.pull_one(&repository, name, request.platform.as_ref(), report).await;

@@ -40,7 +40,7 @@ impl Images {
             let what = format!("An image does not exist locally with the tag: {}", name.familiar_name());
             return Err(Error::not_found(what).with_hint("'wharf tag' gives an image another name"));
         }
-        let repository = self.remote().registry.repository(name.domain(), name.path(), credentials, Access::Push)?;
+        let repository = self.remote().registry().repository(name.domain(), name.path(), credentials, Access::Push)?;
         report(Progress::status(format!("The push refers to repository [{}/{}]", name.domain(), name.path())));
         for name in names {
             let pushed = self.push_one(&repository, &name, request.platform.as_ref(), report).await;
