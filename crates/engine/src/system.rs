@@ -95,7 +95,7 @@ impl Engine {
             registry_config: Some(registries(&self.images().registries())),
             http_proxy: without_secret(self.images().registries().proxies.http.as_deref()),
             https_proxy: without_secret(self.images().registries().proxies.https.as_deref()),
-            no_proxy: self.images().registries().proxies.except.clone().unwrap_or_default(),
+            no_proxy: self.images().registries().proxies.except.unwrap_or_default(),
             ncpu: std::thread::available_parallelism().map_or(1, |n| n.get() as i64),
             mem_total: memory_total().map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),

@@ -47,7 +47,7 @@ mod smoke;
 mod stdio;
 mod stop;
 mod storage;
-mod users;
 mod torture;
+mod users;
 mod volumes;
 mod workloads;
