@@ -53,6 +53,20 @@ fn whoever_holds_a_port_is_named() {
 }
 
 #[test]
+fn a_network_may_say_where_its_ports_are_published() {
+    let engine = TempEngine::start();
+    let binding = "com.docker.network.bridge.host_binding_ipv4=127.0.0.1";
+    engine.cli(&["network", "create", "-o", binding, "home"]).ok();
+    serve(&engine, &["--name", "web", "--network", "home", "-p", "80"]);
+    let port = published(&engine, "web");
+    fetch_until_there("127.0.0.1", port);
+    assert_eq!(engine.cli(&["port", "web"]).ok().stdout, format!("80/tcp -> 127.0.0.1:{port}\n"));
+    let network = engine.get("/networks/home");
+    assert!(refuses(network["IPAM"]["Config"][0]["Gateway"].as_str().unwrap(), port));
+    engine.finish();
+}
+
+#[test]
 fn ports_come_and_go_while_the_container_runs() {
     let engine = TempEngine::start();
     serve(&engine, &["--name", "web"]);

@@ -194,9 +194,11 @@ impl Networks {
 
     fn hold_ports(&self, container: Id, endpoints: &[EndpointPlan], wanted: &[PortRequest]) -> Result<Vec<PortPlan>> {
         let bridged = || endpoints.iter().filter(|endpoint| endpoint.link == Link::Veth);
+        let by_ipv4 = bridged().find(|endpoint| endpoint.gateway4.is_some());
         let ways = Ways {
-            ipv4: bridged().find(|endpoint| endpoint.gateway4.is_some()).and_then(|endpoint| Some(endpoint.ipv4?.0)),
+            ipv4: by_ipv4.and_then(|endpoint| Some(endpoint.ipv4?.0)),
             ipv6: bridged().find(|endpoint| endpoint.gateway6.is_some()).and_then(|endpoint| Some(endpoint.ipv6?.0)),
+            host4: by_ipv4.and_then(|endpoint| self.host_binding(&endpoint.network)),
         };
         if ways == Ways::default() {
             return Ok(Vec::new());
@@ -204,6 +206,12 @@ impl Networks {
         let mut tables = self.tables();
         let Tables { ports, book, .. } = &mut *tables;
         ports.hold(container, ways, wanted, &|id| book.name(id))
+    }
+
+    /// The host's address on which a network's containers publish where they name none.
+    fn host_binding(&self, network: &str) -> Option<Ipv4Addr> {
+        let network = self.network(network.parse().ok()?).ok()?;
+        Settings::of(&network).ok()?.host_binding
     }
 }
 

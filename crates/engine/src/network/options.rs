@@ -1,7 +1,7 @@
 //! The options of network drivers.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 
 use wharf_network::plan::{IpvlanFlag, IpvlanMode, Link, MacvlanMode};
 use wharf_types::{Error, Result};
@@ -26,7 +26,7 @@ pub struct Settings {
     /// Maximum transmission unit in bytes, where the person chose one.
     pub mtu: Option<u32>,
     /// Where ports are published that name no address.
-    pub host_binding: Option<IpAddr>,
+    pub host_binding: Option<Ipv4Addr>,
     /// What the names of interfaces in containers begin with.
     pub prefix: String,
     /// The kind of the containers' interfaces.
@@ -94,12 +94,12 @@ fn mtu(options: &BTreeMap<String, String>) -> Result<Option<u32>> {
     }
 }
 
-fn host_binding(options: &BTreeMap<String, String>) -> Result<Option<IpAddr>> {
+fn host_binding(options: &BTreeMap<String, String>) -> Result<Option<Ipv4Addr>> {
     let key = format!("{BRIDGE}host_binding_ipv4");
     let Some(value) = text(options, &key) else { return Ok(None) };
     match value.parse() {
-        Ok(IpAddr::V4(address)) => Ok(Some(address.into())),
-        _ => Err(Error::invalid(format!("failed to parse {key} value: {value} (it is an IPv4 address)"))),
+        Ok(address) => Ok(Some(address)),
+        Err(_) => Err(Error::invalid(format!("failed to parse {key} value: {value} (it is an IPv4 address)"))),
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Ways {
     pub ipv4: Option<Ipv4Addr>,
     /// IPv6, if it has it.
     pub ipv6: Option<Ipv6Addr>,
+    /// The host's IPv4 address to publish on where none is named; `None`: all of them.
+    pub host4: Option<Ipv4Addr>,
 }
 
 /// The ports held, by protocol and number.
@@ -162,7 +164,8 @@ fn pairs(request: &PortRequest, ways: Ways) -> Result<Vec<(IpAddr, IpAddr)>> {
     let (ipv4, ipv6) = (ways.ipv4.map(IpAddr::V4), ways.ipv6.map(IpAddr::V6));
     match request.host_ip {
         None => {
-            let of_ipv4 = ipv4.map(|ip| (Ipv4Addr::UNSPECIFIED.into(), ip));
+            let host4 = ways.host4.unwrap_or(Ipv4Addr::UNSPECIFIED);
+            let of_ipv4 = ipv4.map(|ip| (host4.into(), ip));
             Ok(of_ipv4.into_iter().chain(ipv6.map(|ip| (Ipv6Addr::UNSPECIFIED.into(), ip))).collect())
         }
         Some(host @ IpAddr::V6(_)) => Ok(ipv6.or(ipv4).map(|ip| (host, ip)).into_iter().collect()),
@@ -200,7 +203,7 @@ fn are_free_on_host(protocol: Protocol, ips: &[IpAddr], port: u16) -> bool {
 mod tests {
     use super::*;
 
-    const INSIDE: Ways = Ways { ipv4: Some(Ipv4Addr::new(10, 0, 0, 2)), ipv6: None };
+    const INSIDE: Ways = Ways { ipv4: Some(Ipv4Addr::new(10, 0, 0, 2)), ipv6: None, host4: None };
     const DUAL: Ways = Ways { ipv6: Some(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2)), ..INSIDE };
 
     fn request(host_ip: &str, host_ports: Option<(u16, u16)>) -> PortRequest {
@@ -270,6 +273,11 @@ mod tests {
         assert_eq!(publish(""), ["0.0.0.0 10.0.0.2", ":: fd00::2"]);
         assert_eq!(publish("::1"), ["::1 fd00::2"]);
         assert_eq!(publish("127.0.0.1"), ["127.0.0.1 10.0.0.2"]);
+        let bound = Ways { host4: Some(Ipv4Addr::LOCALHOST), ..DUAL };
+        let plans =
+            table.hold(id(3), bound, &[request("", None), request("127.0.0.2", None)], &|_| String::new()).unwrap();
+        let hosts: Vec<String> = plans.iter().map(|plan| plan.host_ip.to_string()).collect();
+        assert_eq!(hosts, ["127.0.0.1", "::", "127.0.0.2"]);
         let only6 = Ways { ipv4: None, ..DUAL };
         let mut on = |host_ip| table.hold(id(2), only6, &[request(host_ip, None)], &|_| String::new());
         assert_eq!(on("").unwrap()[0].host_ip, IpAddr::V6(Ipv6Addr::UNSPECIFIED));
