@@ -7,14 +7,14 @@ use wharf_testkit::{TempEngine, foreign};
 
 use super::networks::{address, endpoint, idle, inside, network, reaches};
 
-/// A pair of interfaces on the host, gone with this value.
-struct Pair(String);
+/// A pair of interfaces on the host, gone with this value, and the subnet that gives it a name of its own.
+struct Pair(String, #[expect(dead_code, reason = "held, not read")] Subnet);
 
 impl Pair {
     fn new() -> Self {
         let subnet = Subnet::take();
         let [_, b, c, _] = subnet.address(0).octets();
-        let pair = Self(format!("wp{b:02x}{c:02x}"));
+        let pair = Self(format!("wp{b:02x}{c:02x}"), subnet);
         let peer = format!("{}p", pair.0);
         ip(&["link", "add", &pair.0, "type", "veth", "peer", "name", &peer]);
         ip(&["link", "set", &pair.0, "up"]);

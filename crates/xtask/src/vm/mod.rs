@@ -18,7 +18,7 @@ use anyhow::{Result, bail, ensure};
 use crate::{cargo, command, needs};
 
 /// The tests that run in the machine where nothing else is asked for.
-const TESTS: &[&str] = &["smoke", "limits", "isolation"];
+const TESTS: &[&str] = &["smoke", "limits", "isolation", "ipvlan", "macvlan"];
 
 /// Run the end-to-end tests on cgroup v2 in a virtual machine.
 #[derive(clap::Args, Debug, Default)]
