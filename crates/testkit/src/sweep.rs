@@ -42,8 +42,14 @@ fn remove(line: &str) {
     }
 }
 
-/// A cgroup goes when its own and all below are empty; its processes are killed by their own lines.
+/// A cgroup goes when its own and all below are empty; its processes are killed by their own lines, and frozen ones die
+/// when they thaw.
 fn remove_cgroup(folder: &Path) {
+    for (file, thawed) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+        if folder.join(file).exists() {
+            drop(std::fs::write(folder.join(file), thawed));
+        }
+    }
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_cgroup(&entry.path());
