@@ -101,7 +101,8 @@ impl Reference {
     pub fn familiar_name(&self) -> String {
         match (self.domain.as_str(), self.path.strip_prefix(OFFICIAL)) {
             (DEFAULT_DOMAIN, Some(official)) if !official.contains('/') => official.to_owned(),
-            (DEFAULT_DOMAIN, _) => self.path.clone(),
+            // What would be read as another registry's keeps its own.
+            (DEFAULT_DOMAIN, _) if !starts_with_registry(&self.path) => self.path.clone(),
             (domain, _) => format!("{domain}/{}", self.path),
         }
     }
@@ -163,6 +164,10 @@ fn split_tag(text: &str) -> (&str, Option<&str>) {
         Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
         _ => (text, None),
     }
+}
+
+fn starts_with_registry(path: &str) -> bool {
+    path.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains('.'))
 }
 
 /// The first component is a registry when it has a dot, a colon or an upper-case letter, or is `localhost`.
@@ -250,6 +255,7 @@ mod tests {
             ("index.docker.io/a/b", "docker.io/a/b", "a/b"),
             ("user/app:1.0", "docker.io/user/app:1.0", "user/app:1.0"),
             ("localhost/app", "localhost/app", "localhost/app"),
+            ("docker.io/ghcr.io/app", "docker.io/ghcr.io/app", "docker.io/ghcr.io/app"),
             ("localhost:5000/app:x", "localhost:5000/app:x", "localhost:5000/app:x"),
             ("[::1]:5000/app", "[::1]:5000/app", "[::1]:5000/app"),
             ("ghcr.io/o/r__x-y.z", "ghcr.io/o/r__x-y.z", "ghcr.io/o/r__x-y.z"),
